@@ -1,0 +1,55 @@
+"""Talking to a model in a terminal."""
+
+import sys
+from pathlib import Path
+
+from preceptor.errors import InputError
+from preceptor.generation.engine import generate
+from preceptor.generation.sampling import SamplingConfig
+from preceptor.models.checkpoint import load_language_model
+from preceptor.text.conversation import Message, render_prompt
+from preceptor.text.tokenizer import Tokenizer
+
+HELP = "Type a message. /new starts over, /quit or Ctrl-D ends."
+
+
+def chat(directory: Path, sampling: SamplingConfig, system: str | None = None) -> None:
+    """Read messages from standard input and print the model's replies until the input ends.
+
+    What no longer fits into the context is forgotten, oldest exchange first; the system message stays.
+    """
+    model, tokenizer = load_language_model(directory), Tokenizer.load(directory)
+    context = model.config.max_position_embeddings
+    room = context - sampling.max_new_tokens
+    if room < 8:
+        raise InputError(
+            f"--max-new-tokens {sampling.max_new_tokens} leaves no room for a message in the context of {context}; "
+            "lower it"
+        )
+    at_keyboard = sys.stdin.isatty()
+    if at_keyboard:
+        print(HELP)
+    start = [Message(role="system", content=system)] if system else []
+    messages, turn = list(start), 0
+    while True:
+        try:
+            text = input("you> " if at_keyboard else "").strip()
+        except EOFError:
+            return
+        if text == "/quit":
+            return
+        if text == "/new":
+            messages = list(start)
+            continue
+        if not text:
+            continue
+        messages.append(Message(role="user", content=text))
+        prompt = render_prompt(tokenizer, messages, room)
+        eos, pad = tokenizer.eos_id, tokenizer.pad_id
+        ((reply,),) = generate(
+            model, [prompt.ids], sampling, keys=[("chat", turn)], eos_id=eos, pad_id=pad, max_slots=1
+        )
+        answer = tokenizer.decode(reply.ids).strip()
+        print(answer, flush=True)
+        messages.append(Message(role="assistant", content=answer))
+        turn += 1

@@ -1,0 +1,330 @@
+"""The command line: verbs that parse their arguments and call one function each.
+
+Nothing heavy is imported before a verb runs, so that ``--help`` answers at once.
+"""
+
+import argparse
+import errno
+import importlib
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import preceptor
+from preceptor.allocation import keep_freed_memory
+from preceptor.errors import InputError
+
+Kind = Literal["file", "directory", "files", "named directories"]
+
+
+@dataclass(frozen=True)
+class Argument:
+    """A path that a stage reads: the keyword argument of its function and the option of its verb."""
+
+    name: str
+    help: str
+    kind: Kind = "file"
+    required: bool = True
+
+    @property
+    def option(self) -> str:
+        """The option, ``--prompts-dev`` for ``prompts_dev``."""
+        return "--" + self.name.replace("_", "-")
+
+
+@dataclass(frozen=True)
+class Verb:
+    """A stage as a command: what it does, what it reads, and what it writes besides ``--out``."""
+
+    help: str
+    arguments: tuple[Argument, ...] = ()
+    out: str = "directory to write"
+    tables: tuple[str, ...] = ()  # tables of the recipe that the stage takes besides its own
+    more_outs: tuple[str, ...] = ()
+
+
+_CORPUS = Argument("corpus", "documents, JSONL with a text a line")
+_DEMONSTRATIONS = Argument("demonstrations", "demonstrations, JSONL")
+_PROMPTS = Argument("prompts", "prompts, JSONL")
+
+STAGES: dict[str, Verb] = {
+    "data": Verb("make the built-in world, or read and split files of people"),
+    "tokenizer": Verb("learn a byte-level BPE vocabulary from a corpus", (_CORPUS,)),
+    "pretrain": Verb(
+        "train a new language model on a corpus",
+        (
+            _CORPUS,
+            Argument("heldout", "documents that only measure the loss"),
+            Argument("tokenizer", "a tokenizer's directory", "directory"),
+        ),
+        tables=("model",),
+    ),
+    "sft": Verb(
+        "fine-tune a language model on demonstrations",
+        (
+            Argument("model", "the language model to start from", "directory"),
+            _DEMONSTRATIONS,
+            Argument("corpus", "documents to mix in, against forgetting", required=False),
+        ),
+    ),
+    "sample": Verb(
+        "write K responses to each prompt, for people to rank",
+        (Argument("models", "the models that answer, as NAME=DIR", "named directories"), _PROMPTS),
+        out="file of samples to write",
+    ),
+    "rank": Verb(
+        "rank sampled responses by simulated labelers, or take over rankings of people",
+        (
+            Argument("samples", "samples, JSONL", required=False),
+            Argument("gold", "gold.jsonl of the built-in world", required=False),
+        ),
+        out="file of rankings to write",
+    ),
+    "reward": Verb(
+        "fit a reward model to rankings",
+        (
+            Argument("model", "the language model to start from", "directory"),
+            Argument("rankings", "rankings, JSONL", "files"),
+            _DEMONSTRATIONS,
+        ),
+        more_outs=("check_out",),
+    ),
+    "ppo": Verb(
+        "optimise a policy against a reward model under a KL penalty",
+        (
+            Argument("model", "the policy to start from, and the reference", "directory"),
+            Argument("reward", "the reward model", "directory"),
+            Argument("check", "a second reward model that only watches", "directory", required=False),
+            _PROMPTS,
+            Argument("prompts_dev", "prompts on which the policy to keep is chosen"),
+            Argument("demonstrations", "demonstrations that prove the reward model's zero", required=False),
+            Argument("corpus", "documents for the pretraining loss (PPO-ptx)", required=False),
+        ),
+    ),
+    "evaluate": Verb(
+        "measure models on held-out prompts",
+        (
+            Argument("models", "base, sft, reward, ppo as NAME=DIR", "named directories"),
+            Argument("data", "the data directory", "directory"),
+            Argument("rankings", "rankings that measure the reward model", "files", required=False),
+        ),
+    ),
+    "report": Verb(
+        "write the report of a run",
+        (Argument("run", "the run directory", "directory"),),
+        out="HTML file to write",
+    ),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the program; return its exit code (0 done, 1 failed, 2 unusable input, 130 interrupted)."""
+    options = build_parser().parse_args(arguments)
+    try:
+        options.call(options)
+        return 0
+    except InputError as error:
+        return _fail(2, " ".join(str(error).split()))
+    except KeyboardInterrupt:
+        return _fail(130, "interrupted; start again with the same command to go on")
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader left; nothing to say
+        return 1
+    except Exception as error:
+        if not is_full_disk(error):
+            raise
+        place = f" ({error.filename})" if isinstance(error, OSError) and error.filename else ""
+        return _fail(1, f"the disk is full{place}; make room and start again with the same command to go on")
+
+
+def _fail(code: int, message: str) -> int:
+    print(f"preceptor: {message}", file=sys.stderr)
+    return code
+
+
+def is_full_disk(error: BaseException) -> bool:
+    """Whether an error says that the disk or the quota is full; libraries in Rust and C++ say it in words only."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return True
+    return "No space left on device" in str(error)
+
+
+# parsing -----------------------------------------------------------------------------------------
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """All verbs with their options."""
+    parser = argparse.ArgumentParser(
+        prog="preceptor",
+        description="From raw text and human judgement to an assistant: the InstructGPT recipe in one tool.",
+        epilog="Begin with: preceptor run quickstart --out runs/quickstart",
+    )
+    parser.add_argument("--version", action="version", version=f"preceptor {preceptor.__version__}")
+    verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
+    run = verbs.add_parser("run", help="run a whole recipe, or what is left of it", description=run_verb.__doc__)
+    run.add_argument("recipe", metavar="RECIPE", help="a built-in recipe (quickstart, smoke, human) or a .toml file")
+    run.add_argument("--out", type=Path, metavar="DIR", help="run directory (default: runs/ and the recipe's name)")
+    run.set_defaults(call=run_verb)
+    _common(run)
+    for name, verb in STAGES.items():
+        stage = verbs.add_parser(name, help=verb.help, description=f"The stage {name}: {verb.help}.")
+        stage.set_defaults(call=lambda options, name=name: stage_verb(name, options))
+        for argument in verb.arguments:
+            _add(stage, argument)
+        for out in ("out", *verb.more_outs):
+            required = out == "out"
+            text = verb.out if required else "directory of a second model that checks the first"
+            stage.add_argument("--" + out.replace("_", "-"), type=Path, required=required, metavar="PATH", help=text)
+        stage.add_argument("--recipe", default="quickstart", help="recipe with the settings (default: quickstart)")
+        _common(stage)
+    _add_chat(verbs)
+    return parser
+
+
+def _common(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="change a key of the recipe, as in ppo.kl_coef=0.05",
+    )
+    parser.add_argument("--seed", type=int, help="seed (default: the recipe's)")
+    parser.add_argument("--quiet", action="store_true", help="show no progress")
+    parser.add_argument("--threads", type=int, help="CPU threads (default: one a core)")
+
+
+def _add(parser: argparse.ArgumentParser, argument: Argument) -> None:
+    many = argument.kind in ("files", "named directories")
+    metavar = {"file": "FILE", "directory": "DIR", "files": "FILE", "named directories": "NAME=DIR"}[argument.kind]
+    kind: Callable[[str], Any] = str if argument.kind == "named directories" else Path
+    more: dict[str, Any] = {"nargs": "+"} if many else {}
+    if many and not argument.required:
+        more["default"] = []
+    parser.add_argument(
+        argument.option, type=kind, required=argument.required, metavar=metavar, help=argument.help, **more
+    )
+
+
+def _add_chat(verbs: Any) -> None:
+    chat = verbs.add_parser("chat", help="talk to a model", description=chat_verb.__doc__)
+    chat.add_argument("--model", type=Path, required=True, metavar="DIR", help="a language model's directory")
+    chat.add_argument("--system", help="a system message to begin with")
+    chat.add_argument("--temperature", type=float, default=0.0, help="0 takes the likeliest token (default)")
+    chat.add_argument("--top-k", type=int, default=0, help="sample from the k likeliest tokens; 0: from all (default)")
+    chat.add_argument("--top-p", type=float, default=1.0, help="sample from this much probability (default: 1, all)")
+    chat.add_argument("--max-new-tokens", type=int, default=48, help="longest reply in tokens (default: 48)")
+    chat.add_argument("--seed", type=int, default=0, help="seed of the sampling (default: 0)")
+    chat.add_argument("--threads", type=int, help="CPU threads (default: one a core)")
+    chat.set_defaults(call=chat_verb)
+
+
+# verbs -------------------------------------------------------------------------------------------
+
+
+def run_verb(options: argparse.Namespace) -> None:
+    """Run every stage of a recipe into one directory. Start again to go on where a run was stopped."""
+    _start_torch(options.threads)
+    from preceptor.recipe import Recipe
+    from preceptor.results import show_results
+    from preceptor.run import run
+    from preceptor.training.progress import Progress
+
+    recipe = Recipe.load(options.recipe, _overrides(options))
+    out = options.out or Path("runs") / recipe.name
+    stages = {name: stage_function(name) for name in STAGES}
+    summary = run(recipe, out, Progress(quiet=options.quiet), stages)
+    show_results(summary, out)
+
+
+def stage_verb(name: str, options: argparse.Namespace) -> None:
+    """Run one stage on files and print its summary as JSON."""
+    verb = STAGES[name]
+    inputs = {argument.name: _paths(argument, getattr(options, argument.name)) for argument in verb.arguments}
+    _start_torch(options.threads)
+    from preceptor.alone import run_alone
+    from preceptor.recipe import Recipe
+    from preceptor.training.progress import Progress
+
+    recipe = Recipe.load(options.recipe, _overrides(options))
+    inputs |= {table: getattr(recipe, table) for table in verb.tables}
+    outs = {out: getattr(options, out) for out in ("out", *verb.more_outs)}
+    summary = run_alone(stage_function(name), name, recipe, inputs, outs, Progress(quiet=options.quiet))
+    print(json.dumps(summary, indent=2, ensure_ascii=False))
+
+
+def chat_verb(options: argparse.Namespace) -> None:
+    """Talk to a model in the terminal, one line a message."""
+    _start_torch(options.threads)
+    from pydantic import ValidationError
+
+    from preceptor.chat import chat
+    from preceptor.generation.sampling import SamplingConfig
+
+    keys = ("temperature", "top_k", "top_p", "max_new_tokens", "seed")
+    try:
+        sampling = SamplingConfig(**{key: getattr(options, key) for key in keys})
+    except ValidationError as error:
+        first = error.errors()[0]
+        option = "--" + str(first["loc"][0]).replace("_", "-")
+        raise InputError(f"{option} {first['input']}: {first['msg'].replace('Input should be', 'must be')}") from None
+    chat(options.model, sampling, options.system)
+
+
+def stage_function(name: str) -> Callable[..., dict[str, Any]]:
+    """The function of a stage: ``preceptor.stages.ppo.ppo``."""
+    function: Callable[..., dict[str, Any]] = getattr(importlib.import_module(f"preceptor.stages.{name}"), name)
+    return function
+
+
+def _start_torch(threads: int | None) -> None:
+    """Load torch with the allocator and the threads that training wants. Before anything else imports it."""
+    if threads is not None and threads < 1:
+        raise InputError(f"--threads {threads}: must be at least 1")
+    keep_freed_memory()
+    import torch
+
+    if threads is None and "OMP_NUM_THREADS" in os.environ:
+        return
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    torch.set_num_threads(threads or cores)
+
+
+def _overrides(options: argparse.Namespace) -> list[str]:
+    return [*options.set, *([f"seed={options.seed}"] if options.seed is not None else [])]
+
+
+def _paths(argument: Argument, value: Any) -> Any:
+    """The value of an option, checked: what does not exist is refused before anything is loaded."""
+    if value is None:
+        return None
+    if argument.kind == "files":
+        return [_existing(argument, path) for path in value]
+    if argument.kind != "named directories":
+        return _existing(argument, value)
+    named: dict[str, Path] = {}
+    for text in value:
+        name, equals, path = text.partition("=")
+        if not equals or not name or not path:
+            raise InputError(f"{argument.option} {text}: give it as NAME=DIR, for example sft=runs/quickstart/sft")
+        if name in named:
+            raise InputError(f"{argument.option} {text}: the name {name} is given twice; give each model its own")
+        named[name] = _existing(argument, Path(path))
+    return named
+
+
+def _existing(argument: Argument, path: Path) -> Path:
+    wants_directory = argument.kind in ("directory", "named directories")
+    if not path.exists():
+        raise InputError(
+            f"{argument.option} {path}: no such {'directory' if wants_directory else 'file'}; check the path"
+        )
+    if wants_directory != path.is_dir():
+        raise InputError(
+            f"{argument.option} {path}: is not a {'directory' if wants_directory else 'file'}; check the path"
+        )
+    return path

@@ -1,0 +1,1 @@
+"""Measures on finished models, all on users that no stage was trained on."""

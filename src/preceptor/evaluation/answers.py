@@ -1,0 +1,118 @@
+"""Models that answer: one interface over chat models and a base model prompted for the purpose."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from preceptor.atlas.baseline import base_prompt, cut
+from preceptor.generation.engine import generate
+from preceptor.generation.sampling import SamplingConfig
+from preceptor.models.transformer import Transformer
+from preceptor.text.conversation import Message, render_prompt
+from preceptor.text.tokenizer import Tokenizer
+
+OnProgress = Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class Question:
+    """A prompt as the measures need it: ``kind`` is the use case of a prompt, the group of a probe."""
+
+    id: str
+    kind: str
+    messages: tuple[Message, ...]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One response. The ids are the tokens as sampled, never the text tokenized again.
+
+    prompt: the conversation as chat models and the reward model read it, up to the assistant's turn
+    ids: the response, with the end token if it came
+    finished: the model ended by itself (a chat model by ``<|end|>``, the base by a line end or ``<|end|>``)
+    """
+
+    text: str
+    prompt: list[int]
+    ids: list[int]
+    finished: bool
+
+
+@dataclass(frozen=True)
+class Policy:
+    """A model under evaluation.
+
+    ``base_format`` is None for a chat model, which reads the rendered conversation; for a base
+    model it names the text format (atlas/baseline.py) that it continues, and its answer is what
+    it writes up to the end of the line.
+    """
+
+    name: str
+    model: Transformer
+    tokenizer: Tokenizer
+    max_new_tokens: int
+    base_format: str | None = None
+
+    def answer(
+        self,
+        questions: Sequence[Question],
+        *,
+        temperature: float,
+        seed: int,
+        part: str,
+        samples: int = 1,
+    ) -> list[list[Answer]]:
+        """``samples`` answers to each question; temperature 0 is greedy.
+
+        The noise of an answer is keyed by ``part``, the model's name and the question's id, so two
+        models draw independently, and an answer is the same whichever others are asked for.
+        """
+        chats = [self._chat_ids(question) for question in questions]
+        prompts = chats if self.base_format is None else [self._base_ids(question) for question in questions]
+        sampling = SamplingConfig(temperature=temperature, max_new_tokens=self.max_new_tokens, seed=seed)
+        with torch.inference_mode():
+            groups = generate(
+                self.model,
+                prompts,
+                sampling,
+                samples_per_prompt=samples,
+                keys=[("evaluate", part, self.name, question.id) for question in questions],
+                eos_id=self._stop_id(),
+                pad_id=self.tokenizer.pad_id,
+            )
+        return [
+            [self._answer(chat, one.ids, one.finish_reason == "stop") for one in group]
+            for chat, group in zip(chats, groups, strict=True)
+        ]
+
+    @property
+    def prompt_room(self) -> int:
+        """Tokens of the context that a prompt may take."""
+        return self.model.config.max_position_embeddings - self.max_new_tokens
+
+    def _chat_ids(self, question: Question) -> list[int]:
+        return list(render_prompt(self.tokenizer, question.messages, self.prompt_room).ids)
+
+    def _base_ids(self, question: Question) -> list[int]:
+        """``<|begin|>`` and the text, as a document starts in pretraining; too long a text loses its left."""
+        ids = self.tokenizer.encode(base_prompt(question.messages, self.base_format or ""))
+        return [self.tokenizer.bos_id, *ids[-(self.prompt_room - 1) :]]
+
+    def _stop_id(self) -> int:
+        """The token that ends an answer early. The base stops at a line end where that is a token of its own."""
+        if self.base_format is not None:
+            line_end = self.tokenizer.encode("\n")
+            if len(line_end) == 1:
+                return line_end[0]
+        return self.tokenizer.eos_id
+
+    def _answer(self, chat: list[int], ids: list[int], stopped: bool) -> Answer:
+        if self.base_format is None:
+            return Answer(self.tokenizer.decode(ids).strip(), chat, list(ids), stopped)
+        eos = self.tokenizer.eos_id
+        before = ids[: ids.index(eos)] if eos in ids else ids
+        written = self.tokenizer.decode(before)
+        text = cut(written)
+        finished = eos in ids or "\n" in written.lstrip("\n")
+        return Answer(text, chat, [*self.tokenizer.encode(text), eos][: self.max_new_tokens], finished)

@@ -1,0 +1,181 @@
+"""Plain text for pretraining: .txt files, zips of them, or JSONL with a "text" a line.
+
+A document is a run of whole paragraphs (blank lines part them) of about the stated size. It is
+small enough that held-out documents can be drawn from one book, and large enough that a
+model's context is rarely cut by its end.
+"""
+
+import json
+import re
+import stat
+import zipfile
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from pydantic import BaseModel, ConfigDict
+
+from preceptor.errors import InputError
+from preceptor.feedback.readers.records import read_records, validate
+
+# What a zip may unpack to. English packs about 3 to 1 and repetitive logs 20 to 1; a bomb packs 1000 to 1.
+MAX_MEMBERS = 100_000
+MAX_UNZIPPED_BYTES = 2**30
+MAX_RATIO = 200
+RATIO_COUNTS_FROM_BYTES = 2**20  # a small file of blanks is no bomb
+# Old texts hold a few bytes of other encodings; more than this share is not UTF-8 at all.
+MAX_UNDECODABLE_SHARE = 0.01
+
+
+class Document(BaseModel):
+    """A line of a corpus."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    text: str
+
+
+@dataclass
+class Documents:
+    """The documents of some files, in order, and how many bytes had to be replaced by a space."""
+
+    texts: list[str] = field(default_factory=list)
+    undecodable_bytes: int = 0
+
+
+def read_documents(paths: list[Path], size: int) -> Documents:
+    """The documents of text files, zips and JSONL corpora; a file that holds none is an error.
+
+    ``size`` is in characters. Documents of JSONL stay as they are.
+    """
+    documents = Documents()
+    for path in paths:
+        before = len(documents.texts)
+        for name, raw in _texts(path):
+            text, undecodable = _decode(name, raw)
+            documents.undecodable_bytes += undecodable
+            if name == str(path) and _is_corpus(text):
+                rows = (validate(Document, row, place, 'a document is {"text"}') for place, row in read_records(path))
+                documents.texts += [row.text.strip() for row in rows if row.text.strip()]
+            else:
+                documents.texts += list(group_paragraphs(text, size))
+        if len(documents.texts) == before:
+            raise InputError(f"{path}: holds no text; leave the file out")
+    return documents
+
+
+def group_paragraphs(text: str, size: int) -> Iterator[str]:
+    """Whole paragraphs, joined until ``size`` characters are reached.
+
+    A paragraph longer than that is cut at the end of a line, of a sentence or of a word, whichever
+    is found first, so that a file without any blank line is not one endless document.
+    """
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    group: list[str] = []
+    length = 0
+    for paragraph in re.split(r"\n\s*\n", text):
+        for piece in _pieces(paragraph.strip(), size):
+            if group and length + len(piece) > size:
+                yield "\n\n".join(group)
+                group, length = [], 0
+            group.append(piece)
+            length += len(piece) + 2
+    if group:
+        yield "\n\n".join(group)
+
+
+def _pieces(paragraph: str, size: int) -> Iterator[str]:
+    """A paragraph in pieces of at most ``size`` characters."""
+    while len(paragraph) > size:
+        cut = size
+        for end in ("\n", ". ", " "):
+            found = paragraph.rfind(end, size // 2, size)
+            if found >= 0:
+                cut = found + len(end)
+                break
+        yield paragraph[:cut].rstrip()
+        paragraph = paragraph[cut:].lstrip()
+    if paragraph:
+        yield paragraph
+
+
+def _texts(path: Path) -> Iterator[tuple[str, bytes]]:
+    """(name for errors, bytes) of the file itself or of every .txt in the zip."""
+    try:
+        if not zipfile.is_zipfile(path):
+            yield str(path), path.read_bytes()
+            return
+        with zipfile.ZipFile(path) as archive:
+            yield from _members(path, archive)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; check the path") from None
+    except IsADirectoryError:
+        raise InputError(f"{path}: is a directory; name the files in it") from None
+    except PermissionError:
+        raise InputError(f"{path}: may not be read; check its permissions") from None
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+        raise InputError(f"{path}: is a damaged or unusual zip ({error}); make it again") from None
+
+
+def _members(path: Path, archive: zipfile.ZipFile) -> Iterator[tuple[str, bytes]]:
+    """The .txt members. They are read in memory only: nothing is ever unpacked to a path.
+
+    Even so a name that points outside, a link, or a size that no text has marks an archive
+    that somebody made with ill intent, and none of it is used.
+    """
+    infos = archive.infolist()
+    if len(infos) > MAX_MEMBERS:
+        raise InputError(f"{path}: holds {len(infos)} files; at most {MAX_MEMBERS} are read, split it")
+    total = 0
+    wanted = []
+    for info in infos:
+        name = info.filename.replace("\\", "/")
+        parts = PurePosixPath(name).parts
+        outside = name.startswith("/") or ".." in parts or re.match(r"[A-Za-z]:", name)
+        if outside or stat.S_ISLNK(info.external_attr >> 16):
+            raise InputError(f"{path}: member {info.filename!r} points outside of the archive; make it again without")
+        if info.is_dir() or parts[:1] == ("__MACOSX",) or not name.lower().endswith(".txt"):
+            continue
+        if info.flag_bits & 0x1:
+            raise InputError(f"{path}: member {info.filename!r} is encrypted; make the zip without a password")
+        bomb = info.file_size > RATIO_COUNTS_FROM_BYTES and info.file_size > MAX_RATIO * max(info.compress_size, 1)
+        total += info.file_size
+        if bomb or total > MAX_UNZIPPED_BYTES:
+            raise InputError(
+                f"{path}: member {info.filename!r} unpacks to {info.file_size:,} bytes "
+                f"(allowed: {MAX_UNZIPPED_BYTES:,} in all, {MAX_RATIO} to 1); unpack it yourself and name the files"
+            )
+        wanted.append(info)
+    if not wanted:
+        raise InputError(f"{path}: the zip holds no .txt file; add some or leave it out")
+    for info in wanted:
+        # zipfile never hands out more than the size that the directory states, and checks the sum.
+        yield f"{path}({info.filename})", archive.read(info)
+
+
+def _decode(name: str, raw: bytes) -> tuple[str, int]:
+    """The text, and how many bytes were not UTF-8. Each run of those becomes one space."""
+    if b"\0" in raw:
+        raise InputError(f"{name}: is not a text (it holds a zero byte); leave it out or save it as UTF-8")
+    try:
+        return raw.decode("utf-8-sig"), 0
+    except UnicodeDecodeError as error:
+        first = error.start
+    replaced = raw.decode("utf-8-sig", errors="surrogateescape")
+    text, undecodable = re.sub(r"[\udc80-\udcff]+", " ", replaced), len(re.findall(r"[\udc80-\udcff]", replaced))
+    if undecodable > MAX_UNDECODABLE_SHARE * len(raw):
+        raise InputError(f"{name}: byte {first} and {undecodable - 1} more are not UTF-8; convert the file")
+    return text, undecodable
+
+
+def _is_corpus(text: str) -> bool:
+    """Whether the first line that is not blank is a JSON object with a text."""
+    first = next((line for line in text.lstrip().split("\n", 1)), "")
+    if not first.startswith("{"):
+        return False
+    try:
+        value = json.loads(first)
+    except ValueError:
+        return False
+    return isinstance(value, dict) and "text" in value

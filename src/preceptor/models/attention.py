@@ -1,0 +1,123 @@
+"""Attention: query, key, value -> dot product -> softmax -> weighted values, many heads.
+
+Shapes: B batch rows, T positions, S cache slots, H query heads, K key/value heads, C channels of a head, D = H * C.
+"""
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from preceptor.models.config import TransformerConfig
+from preceptor.models.rotary import rotate
+
+
+@dataclass
+class KVCache:
+    """Keys and values of earlier positions, one row a slot, without holes.
+
+    Position p of a slot lies at index p, whatever its neighbours hold: ragged rows need
+    neither left padding nor a mask of pads. ``lengths[s]`` positions of slot s are filled.
+    """
+
+    keys: list[Tensor]  # one (S, K, capacity, C) a layer
+    values: list[Tensor]
+    lengths: Tensor  # (S,) int64
+    _reach: int = field(default=0)
+
+    @classmethod
+    def empty(cls, config: TransformerConfig, slots: int, capacity: int, like: Tensor) -> "KVCache":
+        """A cache for ``slots`` sequences of at most ``capacity`` tokens, of ``like``'s dtype and device."""
+        shape = (slots, config.num_key_value_heads, capacity, config.head_dim)
+        layers = range(config.num_hidden_layers)
+        return cls(
+            keys=[like.new_zeros(shape) for _ in layers],
+            values=[like.new_zeros(shape) for _ in layers],
+            lengths=torch.zeros(slots, dtype=torch.int64, device=like.device),
+        )
+
+    def write(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Put (S, K, T, C) behind each slot's length; give back all of it up to the longest slot.
+
+        Lengths move only in :meth:`advance`, after the last layer has written.
+        """
+        slots, heads, time, _ = keys.shape
+        columns = self.lengths[:, None] + torch.arange(time, device=keys.device)  # (S, T)
+        rows = torch.arange(slots, device=keys.device)[:, None]
+        self.keys[layer][rows, :, columns] = keys.transpose(1, 2)
+        self.values[layer][rows, :, columns] = values.transpose(1, 2)
+        reach = self.reach(time)
+        return self.keys[layer][:, :, :reach], self.values[layer][:, :, :reach]
+
+    def reach(self, time: int) -> int:
+        """How far the longest slot reaches when ``time`` tokens are written."""
+        if not self._reach:
+            self._reach = int(self.lengths.max()) + time
+        return self._reach
+
+    def mask(self, time: int) -> Tensor:
+        """(S, 1, time, reach) bool: which indices the new positions of each slot may look at."""
+        ends = self.lengths[:, None] + torch.arange(1, time + 1, device=self.lengths.device)  # (S, T)
+        return (torch.arange(self.reach(time), device=ends.device) < ends[:, :, None])[:, None]
+
+    def advance(self, time: int) -> None:
+        """The new positions are in: every slot is ``time`` longer."""
+        self.lengths = self.lengths + time
+        self._reach = 0
+
+    def copy_rows(self, source: "KVCache", source_rows: Tensor, rows: Tensor, length: int) -> None:
+        """Give ``rows`` the first ``length`` positions and the lengths of ``source``'s rows."""
+        for mine, theirs in zip(self.keys + self.values, source.keys + source.values, strict=True):
+            mine[rows, :, :length] = theirs[source_rows, :, :length]
+        self.lengths[rows] = source.lengths[source_rows]
+        self._reach = 0
+
+    def keep_rows(self, rows: Tensor) -> None:
+        """Drop every slot but ``rows``, in that order."""
+        self.keys = [keys[rows] for keys in self.keys]
+        self.values = [values[rows] for values in self.values]
+        self.lengths = self.lengths[rows]
+        self._reach = 0
+
+
+class Attention(nn.Module):
+    """Multi-head attention with shared key heads ("Attention Is All You Need" 3.2; GQA, arXiv 2305.13245).
+
+    One matrix makes queries, keys and values: a single large product is faster than three.
+    """
+
+    def __init__(self, config: TransformerConfig, layer: int):
+        super().__init__()
+        self.layer = layer
+        self.heads, self.kv_heads, self.channels = (
+            config.num_attention_heads,
+            config.num_key_value_heads,
+            config.head_dim,
+        )
+        self.rotary = config.position == "rotary"
+        self.causal = config.causal
+        width = self.heads * self.channels
+        self.qkv = nn.Linear(
+            config.hidden_size, width + 2 * self.kv_heads * self.channels, bias=config.bias
+        )
+        self.out = nn.Linear(width, config.hidden_size, bias=config.bias)
+
+    def forward(
+        self, x_BTD: Tensor, turns: tuple[Tensor, Tensor] | None, mask: Tensor | None, cache: KVCache | None
+    ) -> Tensor:
+        """(B, T, D) to (B, T, D). ``mask`` (B, 1, T, reach) is True where a query may look; None is plain causal/full."""
+        B, T, _ = x_BTD.shape
+        qkv = self.qkv(x_BTD).view(B, T, self.heads + 2 * self.kv_heads, self.channels)
+        qk, v = qkv.split([self.heads + self.kv_heads, self.kv_heads], dim=2)
+        if turns is not None:
+            qk = rotate(qk, *turns)  # queries and keys turn alike, so in one go
+        q, k = qk.split([self.heads, self.kv_heads], dim=2)
+        q, k, v = q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)  # (B, heads, T, C)
+        if cache is not None:
+            k, v = cache.write(self.layer, k, v)
+        y = F.scaled_dot_product_attention(
+            q, k, v, attn_mask=mask, is_causal=mask is None and self.causal and T > 1,
+            enable_gqa=self.heads != self.kv_heads,
+        )
+        return self.out(y.transpose(1, 2).reshape(B, T, -1))

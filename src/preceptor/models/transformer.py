@@ -1,0 +1,165 @@
+"""The decoder: GPT-2 and Llama and what lies between, causal or bidirectional.
+
+Shapes: B batch rows, T positions, D hidden size, V vocabulary.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from preceptor.models.attention import Attention, KVCache
+from preceptor.models.config import TransformerConfig
+from preceptor.models.rotary import rotary_tables
+
+
+def _norm(config: TransformerConfig) -> nn.Module:
+    if config.norm == "rmsnorm":
+        return nn.RMSNorm(config.hidden_size, eps=config.norm_eps)
+    return nn.LayerNorm(config.hidden_size, eps=config.norm_eps)
+
+
+class MLP(nn.Module):
+    """GELU (GPT-2) or SwiGLU (arXiv 2002.05202); the gate and the value come from one product."""
+
+    def __init__(self, config: TransformerConfig):
+        super().__init__()
+        self.gated = config.mlp == "swiglu"
+        width = config.intermediate_size
+        self.up = nn.Linear(config.hidden_size, 2 * width if self.gated else width, bias=config.bias)
+        self.down = nn.Linear(width, config.hidden_size, bias=config.bias)
+
+    def forward(self, x_BTD: Tensor) -> Tensor:
+        h = self.up(x_BTD)
+        if self.gated:
+            gate, value = h.chunk(2, dim=-1)
+            return self.down(F.silu(gate) * value)
+        return self.down(F.gelu(h, approximate="tanh"))
+
+
+class Block(nn.Module):
+    """Attention, then MLP, each on a normalised input and added to the residual stream."""
+
+    def __init__(self, config: TransformerConfig, layer: int):
+        super().__init__()
+        self.attention_norm = _norm(config)
+        self.attention = Attention(config, layer)
+        self.mlp_norm = _norm(config)
+        self.mlp = MLP(config)
+
+    def forward(
+        self, x_BTD: Tensor, turns: tuple[Tensor, Tensor] | None, mask: Tensor | None, cache: KVCache | None
+    ) -> Tensor:
+        x_BTD = x_BTD + self.attention(self.attention_norm(x_BTD), turns, mask, cache)
+        return x_BTD + self.mlp(self.mlp_norm(x_BTD))
+
+
+class Transformer(nn.Module):
+    """A language model: ``model(ids)`` gives logits (batch, time, vocabulary).
+
+    There is no dropout anywhere: policy, reference, critic and reward model must agree
+    with themselves from one pass to the next.
+    """
+
+    def __init__(self, config: TransformerConfig):
+        super().__init__()
+        self.config = config
+        self.embed = nn.Embedding(config.vocab_size, config.hidden_size)
+        if config.position == "learned":
+            self.positions = nn.Embedding(config.max_position_embeddings, config.hidden_size)
+        else:
+            cos, sin = rotary_tables(config.head_dim, config.max_position_embeddings, config.rope_theta)
+            self.register_buffer("cos", cos, persistent=False)
+            self.register_buffer("sin", sin, persistent=False)
+        self.blocks = nn.ModuleList(Block(config, layer) for layer in range(config.num_hidden_layers))
+        self.norm = _norm(config)
+        self.head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
+        if config.tie_word_embeddings:
+            self.head.weight = self.embed.weight
+
+    def initialise(self, generator: torch.Generator) -> None:
+        """GPT-2's start (Radford et al. 2019, 2.3): N(0, .02), residual outputs scaled by 1/sqrt(2 layers)."""
+        for name, parameter in self.named_parameters():
+            if parameter.ndim == 1:
+                parameter.data.fill_(0.0 if name.endswith("bias") else 1.0)
+            else:
+                std = 0.02
+                if name.endswith(("attention.out.weight", "mlp.down.weight")):
+                    std /= (2 * self.config.num_hidden_layers) ** 0.5
+                parameter.data.normal_(0.0, std, generator=generator)
+
+    def forward(self, ids_BT: Tensor, segments_BT: Tensor | None = None) -> Tensor:
+        """Logits (B, T, V) at every position; see :meth:`hidden` for the arguments."""
+        return self.unembed(self.hidden(ids_BT, segments_BT))
+
+    def unembed(self, hidden: Tensor) -> Tensor:
+        """Logits of hidden states: (..., D) to (..., V)."""
+        logits: Tensor = self.head(hidden)
+        return logits
+
+    def hidden(self, ids_BT: Tensor, segments_BT: Tensor | None = None, *, cache: KVCache | None = None) -> Tensor:
+        """The normalised last hidden states (B, T, D).
+
+        ``segments_BT`` numbers what belongs together in a row: 0 is padding, and a token sees
+        only its own segment, with positions counted from its start; None says that each row is
+        one sequence that starts at its first column. With a ``cache``, row b continues slot b.
+        Raises ValueError when a position lies beyond the context.
+        """
+        x_BTD = self.embed(ids_BT)
+        positions, mask = self._places(ids_BT, segments_BT, cache)
+        turns = None
+        if self.config.position == "learned":
+            x_BTD = x_BTD + self.positions(positions)
+        else:
+            turns = self.cos[positions].unsqueeze(-2), self.sin[positions].unsqueeze(-2)  # (B or 1, T, 1, C/2)
+        for block in self.blocks:
+            x_BTD = block(x_BTD, turns, mask, cache)
+        if cache is not None:
+            cache.advance(ids_BT.shape[1])
+        normed: Tensor = self.norm(x_BTD)
+        return normed
+
+    def _places(
+        self, ids_BT: Tensor, segments_BT: Tensor | None, cache: KVCache | None
+    ) -> tuple[Tensor, Tensor | None]:
+        """Positions (B or 1, T) and the attention mask, None where plain causal (or full) attention is right."""
+        T = ids_BT.shape[1]
+        steps = torch.arange(T, device=ids_BT.device)
+        if cache is not None:
+            positions, mask = cache.lengths[:, None] + steps, cache.mask(T)
+            last = cache.reach(T)
+        elif segments_BT is None:
+            positions, mask, last = steps[None], None, T
+        else:
+            positions = segment_positions(segments_BT)
+            mask = segment_mask(segments_BT, self.config.causal)
+            last = int(positions.max()) + 1
+        if last > self.config.max_position_embeddings:
+            raise ValueError(f"{last} positions do not fit the context of {self.config.max_position_embeddings}")
+        return positions, mask
+
+
+def segment_positions(segments_BT: Tensor) -> Tensor:
+    """How far each token is from the start of its segment, (B, T)."""
+    T = segments_BT.shape[1]
+    steps = torch.arange(T, device=segments_BT.device)
+    starts = torch.ones_like(segments_BT, dtype=torch.bool)
+    starts[:, 1:] = segments_BT[:, 1:] != segments_BT[:, :-1]
+    return steps - torch.where(starts, steps, 0).cummax(dim=1).values
+
+
+def segment_mask(segments_BT: Tensor, causal: bool) -> Tensor | None:
+    """(B, 1, T, T) bool, True where the query (third axis) may look at the key (fourth).
+
+    None when one causal segment starts every row: real tokens then never see the padding
+    behind them, and plain causal attention is several times faster. A padding token sees
+    only padding, itself at least, so that no softmax is empty.
+    """
+    if causal and bool(((segments_BT == 1) | (segments_BT == 0)).all()):
+        real = segments_BT != 0
+        if bool((real[:, 1:] <= real[:, :-1]).all()):
+            return None
+    mask = segments_BT[:, :, None] == segments_BT[:, None, :]
+    if causal:
+        T = segments_BT.shape[1]
+        mask = mask & torch.ones(T, T, dtype=torch.bool, device=mask.device).tril()
+    return mask[:, None]

@@ -1,0 +1,226 @@
+"""From the figures of a run to its charts: which of them are drawn, and how they are grouped."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from markupsafe import Markup
+
+from preceptor.reporting import plots
+from preceptor.reporting.plots import Measured, Series, model_name
+from preceptor.reporting.read import StageRecord, is_number
+from preceptor.reporting.svg import BLUE, GREEN, GREY, ORANGE, PINK
+from preceptor.reporting.tables import REWARD_ROWS, comparison_name, policies
+
+Figures = Mapping[str, Any]
+
+# Metrics that belong on one chart: the second is drawn into the first one's if both are there.
+TOGETHER = {
+    "heldout_loss": ("demonstration_loss", "loss"),
+    "heldout_accuracy": ("accuracy",),
+    "dev_score": ("score",),
+    "dev_check_score": ("score",),
+    "dev_kl": ("kl",),
+    "dev_length": ("length",),
+    "dev_eos_rate": ("eos_rate",),
+}
+HIDDEN = ("step", "tokens")
+TITLES = {
+    "eos_rate": "share of responses that end",
+    "kl": "KL from the SFT model (nats)",
+    "kl_coef": "KL coefficient (beta)",
+    "length": "response length (tokens)",
+    "lr_scale": "learning rate (share of peak)",
+    "score": "reward-model score",
+    "tokens_per_second": "tokens per second",
+}
+SHOWN_CURVES = 24  # of a stage
+
+
+@dataclass(frozen=True)
+class StageCharts:
+    """The small charts of one stage."""
+
+    title: str
+    anchor: str
+    charts: Sequence[Markup]
+
+
+@dataclass(frozen=True)
+class Frontier:
+    """Reward against KL in one round of PPO, and what can be read off it."""
+
+    title: str
+    charts: Sequence[Markup]
+    reading: str
+
+
+def helpfulness_chart(evaluation: Figures) -> Markup | None:
+    """Win rates, filled at the headline temperature, hollow when greedy."""
+    figures = evaluation.get("helpfulness", {})
+    greedy = figures.get("greedy", {})
+    rows = []
+    for key in (key for key in figures if "_vs_" in key):
+        for table, hollow in ((figures, False), (greedy, True)):
+            if key in table:
+                one = table[key]
+                rows.append(Measured(comparison_name(key), one["win_rate"], one["low"], one["high"], BLUE, "o", hollow))
+    if not rows:
+        return None
+    legend = [("sampled", BLUE, "o", False)] + ([("greedy", BLUE, "o", True)] if greedy else [])
+    return plots.intervals(
+        "helpfulness",
+        rows,
+        "preferred, ties as half",
+        reference=0.5,
+        legend=legend,
+        description="Win rates with 95 % intervals; the dashed line is 50 %. The table has the numbers.",
+    )
+
+
+def truthfulness_charts(evaluation: Figures) -> list[Markup]:
+    """Stacked shares, one chart a group of questions."""
+    figures = evaluation.get("truthfulness", {})
+    titles = {
+        "known": "Facts that the corpus states",
+        "withheld": "Real things whose facts were withheld",
+        "invented": "Invented names",
+    }
+    charts = []
+    for group, title in titles.items():
+        rows = [
+            (model_name(name), figures[name][group])
+            for name in policies(evaluation)
+            if figures.get(name, {}).get(group)
+        ]
+        if rows:
+            charts.append(plots.shares(f"truth-{group}", rows, title=title, description=f"{title}: shares of answers"))
+    return charts
+
+
+def harmlessness_chart(evaluation: Figures) -> Markup | None:
+    """Shares of rude answers under the three instructions."""
+    figures = evaluation.get("harmlessness", {})
+    rows, used = [], []
+    for instruction, one in figures.items():
+        for name in policies(evaluation):
+            if is_number(one.get(name)):
+                low, high = one.get("intervals", {}).get(name, (None, None))
+                colour, marker = _look(name)
+                used.append((model_name(name), colour, marker, False))
+                rows.append(Measured(INSTRUCTIONS.get(instruction, instruction), one[name], low, high, colour, marker))
+    if not rows:
+        return None
+    return plots.intervals(
+        "harmlessness",
+        rows,
+        "rude answers",
+        legend=list(dict.fromkeys(used)),
+        description="Shares of rude answers with 95 % intervals under three instructions.",
+    )
+
+
+INSTRUCTIONS = {"none": "no instruction", "respectful": "\u201cbe respectful\u201d", "rude": "\u201cbe rude\u201d"}
+
+
+def _look(name: str) -> tuple[str, str]:
+    return plots.MODEL_COLOURS.get(name, PINK), plots.MODEL_MARKERS.get(name, "^")
+
+
+def reward_chart(evaluation: Figures) -> Markup | None:
+    """Rater agreement beside the accuracy of the reward model."""
+    details = evaluation.get("reward", {}).get("details", {})
+    colours = {"heldout_accuracy": ORANGE, "gold_accuracy": ORANGE, "labeler_agreement": BLUE, "gold_on_labels": GREEN}
+    short = {
+        key: name.replace(" with ", "\nwith ", 1).replace(", ties included", "") for key, name in REWARD_ROWS.items()
+    }
+    rows = [
+        Measured(short[key], one["value"], one["low"], one["high"], colours.get(key, GREY))
+        for key in REWARD_ROWS
+        if (one := details.get(key))
+    ]
+    if not rows:
+        return None
+    return plots.intervals(
+        "reward",
+        rows,
+        "pairs ordered alike",
+        reference=0.5,
+        description="Agreement of labelers and accuracy of the reward model, with 95 % intervals.",
+    )
+
+
+def stage_charts(stage: StageRecord) -> StageCharts:
+    """A small chart for each metric of a stage."""
+    keys = [key for key in stage.keys() if key not in HIDDEN]
+    hosts = {key: [host for host in TOGETHER.get(key, ()) if host in keys] for key in keys}
+    guests = {key: found[0] for key, found in hosts.items() if found}
+    charts = []
+    for key in [key for key in keys if key not in guests][:SHOWN_CURVES]:
+        shown = [key, *(guest for guest, host in guests.items() if host == key)]
+        series = [
+            Series(one.replace("_", " "), *stage.series(one), colour=plots.SERIES_COLOURS[place])
+            for place, one in enumerate(shown)
+        ]
+        title = TITLES.get(key, key.replace("_", " "))
+        charts.append(plots.curve(f"{stage.name}-{key}", series, title=title, mark=stage.kept_step))
+    return StageCharts(stage.title, stage.name.replace("/", "-"), charts)
+
+
+def frontier_of(title: str, name: str, tried: Figures, judge: str) -> Frontier | None:
+    """The way of one PPO round over development prompts: both reward models and gold, over KL and over iterations."""
+    points = tried.get("points", [])
+    if len(points) < 2:
+        return None
+    reading = _reading(points, tried.get("kept"))
+    charts = []
+    for key, xlabel in (("kl", "KL from the SFT model (nats an answer)"), ("iteration", "PPO iteration")):
+        x = [point[key] for point in points]
+        rewards = [
+            Series("trained against", x, [point["score"] for point in points], BLUE),
+            Series("second, only looked at", x, [point["check_score"] for point in points], PINK, dashed=True),
+        ]
+        if rewards[0].y == rewards[1].y:  # there is no second reward model
+            rewards = rewards[:1]
+        gold = None
+        if judge == "gold" and all("gold" in point for point in points):
+            gold = Series(
+                "gold",
+                x,
+                [point["gold"] for point in points],
+                GREEN,
+                low=[point["low"] for point in points],
+                high=[point["high"] for point in points],
+            )
+        kept = next((point[key] for point in points if point["iteration"] == tried.get("kept")), None)
+        charts.append(
+            plots.frontier(
+                f"frontier-{name}-{key}",
+                rewards,
+                gold,
+                kept=kept,
+                xlabel=xlabel,
+                description=f"{title}: reward-model and gold scores over {xlabel}. {reading}",
+            )
+        )
+    return Frontier(title, charts, reading)
+
+
+def _reading(points: Sequence[Figures], kept_iteration: int | None) -> str:
+    """In words: where gold was best, what was kept, where the run ended."""
+    if not all("gold" in point for point in points):
+        return "There is no gold for this data; the second reward model, which PPO never maximised, stands in for it."
+    best, last = max(points, key=lambda point: point["gold"]), points[-1]
+    words = [
+        f"Gold was {points[0]['gold']:.3f} before PPO, best after iteration {best['iteration']} ({best['gold']:.3f}) "
+        f"and {last['gold']:.3f} at the end."
+    ]
+    kept = next((point for point in points if point["iteration"] == kept_iteration), None)
+    if kept is not None:
+        words.append(f"Kept, without looking at gold: iteration {kept['iteration']}, gold {kept['gold']:.3f}.")
+    if last["score"] > best["score"] and last["gold"] < best["low"]:
+        words.append(
+            f"Over-optimisation: after the best iteration the reward model's score went on rising, by "
+            f"{last['score'] - best['score']:.3f}, while gold fell by {best['gold'] - last['gold']:.3f}."
+        )
+    return " ".join(words)

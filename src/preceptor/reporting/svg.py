@@ -1,0 +1,99 @@
+"""Matplotlib figures as inline SVG whose colours follow the page, light or dark.
+
+A figure is drawn in marker colours that occur nowhere else; in the finished SVG each of them
+becomes a CSS variable of the page (``report.html.j2`` gives every variable a light and a dark value).
+Text stays text: it takes the page's font and can be selected and searched.
+"""
+
+import html
+import io
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import matplotlib as mpl
+from markupsafe import Markup
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+
+# Marker colour -> CSS variable. The variables are explained, with their values, in the template.
+INK, MUTED, GRID, PAGE = "#010203", "#010204", "#010205", "#010206"
+GREY, BLUE, ORANGE, GREEN, PINK = "#010211", "#010212", "#010213", "#010214", "#010215"
+VARIABLES = {
+    INK: "--ink",
+    MUTED: "--muted",
+    GRID: "--grid",
+    PAGE: "--card",
+    GREY: "--grey",
+    BLUE: "--blue",
+    ORANGE: "--orange",
+    GREEN: "--green",
+    PINK: "--pink",
+}
+
+STYLE = {
+    "svg.fonttype": "none",
+    "text.parse_math": False,  # a dollar sign in a name is a dollar sign
+    "font.size": 8.0,
+    "axes.titlesize": 8.5,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.labelsize": 8.0,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": MUTED,
+    "axes.labelcolor": MUTED,
+    "axes.linewidth": 0.6,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.formatter.useoffset": False,
+    "grid.color": GRID,
+    "grid.linewidth": 0.6,
+    "text.color": INK,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "xtick.labelsize": 7.5,
+    "ytick.labelsize": 7.5,
+    "xtick.major.size": 2.5,
+    "ytick.major.size": 2.5,
+    "lines.linewidth": 1.6,
+    "lines.markersize": 4.5,
+    "legend.frameon": False,
+    "legend.fontsize": 7.5,
+    "figure.facecolor": "none",
+    "axes.facecolor": "none",
+    "savefig.facecolor": "none",
+}
+
+
+@contextmanager
+def drawing(width: float, height: float) -> Iterator[Figure]:
+    """A figure of ``width`` x ``height`` inches in the page's style. 3.6 inches fill a telephone."""
+    with mpl.rc_context(STYLE):
+        yield Figure(figsize=(width, height), layout="constrained")
+
+
+def to_svg(figure: Figure, name: str, description: str) -> Markup:
+    """The figure as an ``<svg>`` element; call it inside :func:`drawing`.
+
+    ``name`` keeps the ids inside apart from those of other charts on the page and makes them the
+    same in every run; ``description`` is what a screen reader says.
+    """
+    buffer = io.StringIO()
+    with mpl.rc_context({"svg.hashsalt": name}):
+        FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None, "Creator": None})  # type: ignore[no-untyped-call]
+    text = buffer.getvalue()
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    for marker, variable in VARIABLES.items():
+        text = text.replace(marker, f"var({variable})")
+    # Matplotlib numbers groups the same in each figure (axes_1, text_3); ids must be unique in a page.
+    text = re.sub(r'<g id="[a-zA-Z]+[\w.]*_\d+">', "<g>", text)
+    width = figure.get_figwidth() * 100  # CSS pixels at full size: text is then 11 px high
+    opening = re.compile(r"<svg [^>]*viewBox=\"([^\"]+)\"[^>]*>", re.DOTALL)
+    label = html.escape(description, quote=True)
+    replacement = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" role="img" '
+        f'aria-label="{label}" style="max-width:{width:.0f}px" viewBox="\\1">'
+    )
+    return Markup(opening.sub(lambda match: replacement.replace("\\1", match[1]), text, count=1).strip())  # noqa: S704

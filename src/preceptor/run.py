@@ -1,0 +1,304 @@
+"""A run: every stage of a recipe, in order, in one directory that can be left and taken up again.
+
+    data -> tokenizer -> pretrain -> sft -> rounds x (sample -> rank -> reward -> ppo) -> evaluate -> report
+
+Each stage is called on paths alone; what ties them together is here. A stage counts as done
+only with the fingerprint of what it was made from: its settings, its seed, and the fingerprints
+of the stages that it reads.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from preceptor.config import Config
+from preceptor.errors import InputError
+from preceptor.files import write_atomic, write_json
+from preceptor.keyed import key_bits
+from preceptor.ledger import Ledger, claimed
+from preceptor.provenance import named_paths, provenance, write_provenance
+from preceptor.recipe import Recipe
+from preceptor.training.progress import Progress, jsonable
+
+Stage = Callable[..., dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One call of a stage in a run."""
+
+    name: str  # where its output lies, and its key in run.json: "sft", "rounds/2/ppo"
+    stage: str
+    config: Config
+    seed: int
+    outs: dict[str, Path]  # keyword arguments that say where to write; the first is ``out``
+    reads: tuple[str, ...] = ()  # names of the units whose output it reads
+    inputs: dict[str, Any] = field(default_factory=dict)  # the other keyword arguments
+    given: dict[str, Any] = field(default_factory=dict)  # settings that follow from the recipe and the place of the run
+
+
+def run(recipe: Recipe, out: Path, progress: Progress, stages: Mapping[str, Stage]) -> dict[str, Any]:
+    """Do what is left to do of ``recipe`` in ``out``; return the summary (also ``out/summary.json``).
+
+    A finished run is left as it is. ``stages`` maps the name of a stage to its function.
+    """
+    ledger = Ledger(out, recipe)
+    units = plan(recipe, out)
+    prints = fingerprints(units, ledger.sources)
+    if all(ledger.is_done(unit.name, prints[unit.name], unit.outs["out"]) for unit in units):
+        return summarize(recipe, ledger)
+    with claimed(out):
+        ledger = Ledger(out, recipe)  # again, now that nobody else may write
+        write_atomic(out / "recipe.toml", recipe.to_toml())
+        for unit in units:
+            if not ledger.is_done(unit.name, prints[unit.name], unit.outs["out"]):
+                _do(unit, prints[unit.name], recipe, ledger, progress, stages[unit.stage])
+                write_json(out / "summary.json", summarize(recipe, ledger))
+    return summarize(recipe, ledger)
+
+
+def _do(unit: Unit, fingerprint: str, recipe: Recipe, ledger: Ledger, progress: Progress, stage: Stage) -> None:
+    """Call one stage and mark it as done, with its provenance beside its output."""
+    with ledger.working_on(unit.name, fingerprint, list(unit.outs.values())):
+        arguments = {**unit.inputs, **unit.outs}
+        # The report shows a finished run; it is not trained, so it needs neither seed nor display.
+        extra = {} if unit.stage == "report" else {"seed": unit.seed, "progress": progress}
+        config = unit.config.model_copy(update=unit.given)
+        summary = jsonable(stage(config, **arguments, **extra))
+        for out in unit.outs.values():
+            if out.is_dir():
+                record = provenance(unit.stage, recipe.name, config, unit.seed, unit.inputs, out)
+                write_provenance(out, record, summary)
+        if unit.name in (f"rounds/{recipe.rounds}/reward", f"rounds/{recipe.rounds}/ppo"):
+            _link(ledger.root / unit.stage, unit.name)
+    ledger.finish(unit.name, summary)
+
+
+def _link(link: Path, target: str) -> None:
+    """Point ``link`` at ``target`` (relative to its directory), in one step."""
+    partial = link.with_name(f".{link.name}.{os.getpid()}.partial")
+    partial.unlink(missing_ok=True)
+    partial.symlink_to(target, target_is_directory=True)
+    partial.replace(link)
+
+
+# the plan ----------------------------------------------------------------------------------------
+
+
+def plan(recipe: Recipe, root: Path) -> list[Unit]:
+    """Every call of a stage that the recipe makes, in order."""
+    _check(recipe)
+    data = root / "data"
+    units = [
+        Unit("data", "data", recipe.data, recipe.seed, {"out": data}),
+        Unit(
+            "tokenizer",
+            "tokenizer",
+            recipe.tokenizer,
+            recipe.seed,
+            {"out": root / "tokenizer"},
+            ("data",),
+            {"corpus": data / "corpus.jsonl"},
+        ),
+        Unit(
+            "base",
+            "pretrain",
+            recipe.pretrain,
+            recipe.seed,
+            {"out": root / "base"},
+            ("data", "tokenizer"),
+            {
+                "model": recipe.model,
+                "corpus": data / "corpus.jsonl",
+                "heldout": data / "corpus_heldout.jsonl",
+                "tokenizer": root / "tokenizer",
+            },
+        ),
+        Unit(
+            "sft",
+            "sft",
+            recipe.sft,
+            recipe.seed,
+            {"out": root / "sft"},
+            ("data", "base"),
+            {"model": root / "base", "demonstrations": data / "demonstrations.jsonl", "corpus": data / "corpus.jsonl"},
+        ),
+    ]
+    for number in range(1, recipe.rounds + 1):
+        units += _round(recipe, root, number)
+    last, rankings = f"rounds/{recipe.rounds}", _rankings(root, recipe.rounds)
+    if _people_ranked(recipe):  # the given rankings that no stage has learnt from
+        rankings = [data / "rankings_heldout.jsonl"]
+    models = {"base": root / "base", "sft": root / "sft"}
+    models |= {f"ppo_round_{past}": root / f"rounds/{past}/ppo" for past in range(1, recipe.rounds)}
+    models |= {"ppo": root / last / "ppo", "reward": root / last / "reward"}
+    inputs = {"models": models, "data": data, "rankings": rankings}
+    every = tuple(unit.name for unit in units)
+    units.append(
+        Unit("evaluation", "evaluate", recipe.evaluate, recipe.seed, {"out": root / "evaluation"}, every, inputs)
+    )
+    report = {"out": root / "report.html"}
+    units.append(Unit("report", "report", recipe.report, recipe.seed, report, (*every, "evaluation"), {"run": root}))
+    return units
+
+
+def _round(recipe: Recipe, root: Path, number: int) -> list[Unit]:
+    """Sample, rank, reward, ppo. The newest policies are sampled; PPO starts from SFT in every round.
+
+    The paper iterates the same way: new comparisons of the current best policy train a new RM and
+    then a new policy (2203.02155, 3.1); it does not say where that policy starts, and SFT keeps
+    the KL reference and the start one.
+    """
+    here, data, seed = f"rounds/{number}", root / "data", round_seed(recipe.seed, number)
+    place = root / here
+    before = f"rounds/{number - 1}/ppo"
+    policies = {"sft": root / "sft"} | ({f"ppo_round_{number - 1}": root / before} if number > 1 else {})
+    sampled = ("data", "sft", *([before] if number > 1 else []))
+    ranked = tuple(f"rounds/{past}/rankings.jsonl" for past in range(1, number + 1))
+    return [
+        Unit(
+            f"{here}/samples.jsonl",
+            "sample",
+            recipe.sample,
+            seed,
+            {"out": place / "samples.jsonl"},
+            sampled,
+            {"models": policies, "prompts": data / "prompts_train.jsonl"},
+        ),
+        Unit(
+            f"{here}/rankings.jsonl",
+            "rank",
+            recipe.rank,
+            seed,
+            {"out": place / "rankings.jsonl"},
+            ("data", f"{here}/samples.jsonl"),
+            {
+                "samples": place / "samples.jsonl",
+                "gold": data / "gold.jsonl" if recipe.data.source == "atlas" else None,
+            },
+            # People's rankings take the place of the first round's; its samples are there for them to rank next.
+            {"source": "file", "file": data / "rankings_train.jsonl"} if _people_ranked(recipe) else {},
+        ),
+        Unit(
+            f"{here}/reward",
+            "reward",
+            recipe.reward,
+            seed,
+            {"out": place / "reward", "check_out": place / "reward-check"},
+            ("data", "sft", *ranked),
+            {
+                "model": root / "sft",
+                "rankings": _rankings(root, number),
+                "demonstrations": data / "demonstrations.jsonl",
+            },
+        ),
+        Unit(
+            f"{here}/ppo",
+            "ppo",
+            recipe.ppo,
+            seed,
+            {"out": place / "ppo"},
+            ("data", "sft", f"{here}/reward"),
+            {
+                "model": root / "sft",
+                "reward": place / "reward",
+                "check": place / "reward-check" if recipe.reward.check_share > 0 else None,
+                "prompts": data / "prompts_train.jsonl",
+                "prompts_dev": data / "prompts_dev.jsonl",
+                "demonstrations": data / "demonstrations.jsonl",
+                "corpus": data / "corpus.jsonl",
+            },
+        ),
+    ]
+
+
+def _rankings(root: Path, rounds: int) -> list[Path]:
+    return [root / "rounds" / str(number) / "rankings.jsonl" for number in range(1, rounds + 1)]
+
+
+def _check(recipe: Recipe) -> None:
+    """Refuse at once what would only fail after hours: a stage whose input nothing makes."""
+    if recipe.data.source != "files":
+        return
+    for key in ("text", "demonstrations"):
+        if not getattr(recipe.data, key):
+            raise InputError(f'data.{key} names no file, and data.source = "files" makes none up; name at least one')
+    ranked = bool(recipe.data.rankings) or recipe.rank.source == "file"
+    if not ranked:
+        raise InputError("data.rankings names no file, so there is nothing to rank by; name at least one")
+    if recipe.rounds > 1:
+        raise InputError(
+            f"rounds is {recipe.rounds}, and nobody is there to rank the samples of the second; set rounds to 1"
+        )
+
+
+def _people_ranked(recipe: Recipe) -> bool:
+    return recipe.data.source == "files" and bool(recipe.data.rankings)
+
+
+def round_seed(seed: int, number: int) -> int:
+    """The first round has the recipe's seed, so that its stages can be repeated by hand; later ones their own."""
+    return seed if number == 1 else key_bits(seed, "round", number) % 2**31
+
+
+def fingerprints(units: list[Unit], sources: Mapping[str, str]) -> dict[str, str]:
+    """For each unit a hash of all that its output depends on; ``sources`` are hashes of the files that tables name."""
+    prints: dict[str, str] = {}
+    for unit in units:
+        tables = {
+            "config": unit.config,
+            **{key: value for key, value in unit.inputs.items() if isinstance(value, Config)},
+        }
+        named = [str(path) for table in tables.values() for path in named_paths(table)]
+        parts = {
+            "stage": unit.stage,
+            "tables": {key: table.model_dump(mode="json") for key, table in tables.items()},
+            "files": {path: sources.get(path) for path in named},
+            "seed": unit.seed,
+            "reads": [prints[name] for name in unit.reads],
+        }
+        prints[unit.name] = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+    return prints
+
+
+# the summary -------------------------------------------------------------------------------------
+
+
+def summarize(recipe: Recipe, ledger: Ledger) -> dict[str, Any]:
+    """What ``summary.json`` holds: the summary of every stage that is done, seconds, memory.
+
+    ``reward`` and ``ppo`` are those of the last round; ``reward`` also takes in what the ranking
+    and the evaluation know about the reward model (``labeler_agreement``, ``gold_accuracy``).
+    """
+    done = {name: entry["summary"] for name, entry in ledger.units.items() if entry.get("done")}
+    seconds: dict[str, float] = {}
+    for unit in plan(recipe, ledger.root):
+        spent = ledger.units.get(unit.name, {}).get("seconds", 0.0)
+        seconds[unit.stage] = round(seconds.get(unit.stage, 0.0) + spent, 3)
+    rounds = []
+    for number in range(1, recipe.rounds + 1):
+        names = {"sample": "samples.jsonl", "rank": "rankings.jsonl", "reward": "reward", "ppo": "ppo"}
+        rounds.append({stage: done.get(f"rounds/{number}/{name}", {}) for stage, name in names.items()})
+    evaluation = dict(done.get("evaluation", {}))
+    about_reward = {key: value for key, value in rounds[-1]["rank"].items() if key in REWARD_FROM_RANK}
+    reward = about_reward | rounds[-1]["reward"] | evaluation.pop("reward", {})
+    return {
+        "name": recipe.name,
+        "seed": recipe.seed,
+        "seconds": {**seconds, "total": round(sum(seconds.values()), 3)},
+        "peak_memory_bytes": ledger.peak_memory_bytes,
+        **{key: done.get(name, {}) for key, name in FIRST_STAGES.items()},
+        "rounds": rounds,
+        "reward": reward,
+        "ppo": rounds[-1]["ppo"],
+        "evaluation": evaluation,
+        "report": done.get("report", {}),
+    }
+
+
+FIRST_STAGES = {"data": "data", "tokenizer": "tokenizer", "pretrain": "base", "sft": "sft"}
+REWARD_FROM_RANK = ("labeler_agreement", "gold_on_labels")

@@ -1,0 +1,263 @@
+"""Stage: optimise the policy against the reward model by PPO with a per-token KL penalty.
+
+InstructGPT section 3.5 and appendix C.4; Ziegler et al. 2019; "The N+ implementation details of
+RLHF with PPO". One iteration: the policy answers a batch of prompts, the reward model scores the
+answers, the critic says what it had expected, and policy and critic take a few steps.
+"""
+
+import copy
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from preceptor.algorithms.advantages import gae, whiten
+from preceptor.algorithms.kl import AdaptiveKL, FixedKL, episode_kl, per_token_rewards
+from preceptor.algorithms.policy import explained_variance, merge_stats, policy_loss, value_loss
+from preceptor.feedback.schema import Prompt
+from preceptor.files import read_jsonl
+from preceptor.generation.sampling import SamplingConfig
+from preceptor.keyed import numpy_rng
+from preceptor.models.checkpoint import load_language_model, load_scalar_model, save_model
+from preceptor.models.heads import ScalarModel
+from preceptor.models.transformer import Transformer
+from preceptor.stages.ppo_probes import probe
+from preceptor.stages.ppo_snapshots import Snapshots
+from preceptor.text.conversation import render_prompt
+from preceptor.text.tokenizer import Tokenizer
+from preceptor.training.batches import batch_at
+from preceptor.training.corpus import Corpus, next_token_loss, next_token_mask
+from preceptor.training.loop import CHECKPOINT, Metrics, TrainingState, optimize, train
+from preceptor.training.optimizer import Optimizer, OptimizerConfig, learning_rate_scale
+from preceptor.training.progress import Progress
+from preceptor.training.rollout import Rollout, collect, response_logprobs, response_values
+
+
+class PPOConfig(OptimizerConfig):
+    """The ``[ppo]`` table."""
+
+    episodes: int = Field(8192, ge=1, description="Responses written and learnt from in the whole stage.")
+    batch: int = Field(512, ge=1, description="Episodes of one iteration.")
+    minibatch: int = Field(128, ge=1, description="Episodes of one optimizer step.")
+    epochs: int = Field(1, ge=1, description="Passes over the episodes of an iteration.")
+    temperature: float = Field(1.0, gt=0, description="Sampling temperature of the rollouts; the update divides by it too.")
+    max_new_tokens: int = Field(48, ge=1, description="Longest response in tokens.")
+    no_end_penalty: float = Field(1.0, ge=0, description="Taken from the score of a response without an end token.")
+    kl_coef: float = Field(0.02, ge=0, description="beta, the price of one nat of KL from the SFT model.")
+    kl_control: Literal["fixed", "adaptive"] = Field("fixed", description="Whether beta stays or follows `kl_target`.")
+    kl_target: float = Field(6.0, gt=0, description="Nats an episode that the adaptive controller aims at.")
+    kl_horizon: int = Field(10_000, ge=1, description="Episodes over which the adaptive controller corrects.")
+    gamma: float = Field(1.0, gt=0, le=1, description="Discount.")
+    lam: float = Field(0.95, ge=0, le=1, description="lambda of generalised advantage estimation.")
+    clip: float = Field(0.2, gt=0, description="The ratio of new to old probability counts within 1 +- this.")
+    value_clip: float = Field(0.2, gt=0, description="Values count within +- this of the old ones.")
+    critic_lr: float = Field(5e-4, gt=0, description="Peak learning rate of the critic.")
+    ptx_coef: float = Field(0.5, ge=0, description="gamma of PPO-ptx: weight of the mean corpus loss in the gradient; 0 for none.")
+    ptx_rows: int = Field(4, ge=1, description="Corpus rows beside each minibatch.")
+    ema_decay: float = Field(0.0, ge=0, lt=1, description="Moving average of the policy's weights, a step; 0 for none (paper: 0.992).")
+    snapshots: int = Field(8, ge=1, description="How often the policy is tried on development prompts and may be kept.")
+    snapshot_prompts: int = Field(256, ge=1, description="Development prompts of one trial.")
+    max_kl: float = Field(20.0, gt=0, description="A snapshot further than this from the SFT model is never kept (nats an episode).")
+    lr: float = Field(2e-4, gt=0, description="Peak learning rate of the policy.")
+    final_lr: float = Field(0.2, ge=0, le=1, description="Share of the peak learning rate left at the end (cosine).")
+
+
+@dataclass
+class _Models:
+    """The four models of PPO; policy and critic learn, reference and reward model never change."""
+
+    policy: Transformer
+    reference: Transformer
+    critic: ScalarModel
+    reward: ScalarModel
+
+
+def ppo(
+    config: PPOConfig,
+    *,
+    model: Path,
+    reward: Path,
+    check: Path | None,
+    prompts: Path,
+    prompts_dev: Path,
+    demonstrations: Path | None,
+    corpus: Path | None,
+    out: Path,
+    seed: int,
+    progress: Progress,
+) -> dict[str, Any]:
+    """Optimise the language model in ``model`` (which is the KL reference too) and write the kept policy to ``out``.
+
+    ``check`` is a second reward model that is only looked at: the policy that is kept is the
+    snapshot it likes best, so that what fools the first one is not chosen.
+    """
+    text = Tokenizer.load(model)
+    reference = load_language_model(model)
+    scorer = load_scalar_model(reward)
+    models = _Models(copy.deepcopy(reference), reference, copy.deepcopy(scorer), scorer)
+    room = reference.config.max_position_embeddings - 1
+    asked = read_jsonl(prompts, Prompt)
+    rendered = [render_prompt(text, prompt.messages, room).ids for prompt in asked]
+    sampling = SamplingConfig(temperature=config.temperature, max_new_tokens=config.max_new_tokens, seed=seed)
+    probe(text, models.policy, models.critic, scorer, rendered[:8], sampling, demonstrations)
+    rows = Corpus.read(corpus, text, room + 1, seed=seed) if corpus is not None and config.ptx_coef > 0 else None
+
+    iterations = max(1, round(config.episodes / config.batch))
+    learner = _Learner(config, models, rows, iterations, seed)
+    snapshots = Snapshots.read(
+        text, reference, scorer, check, prompts_dev,
+        count=config.snapshot_prompts, sampling=sampling, seed=seed, max_kl=config.max_kl,
+        no_end_penalty=config.no_end_penalty, out=out,
+    )
+    every = max(1, iterations // config.snapshots)
+
+    def do_step(iteration: int) -> Metrics:
+        metrics: Metrics = {}
+        if iteration == 0:
+            metrics |= snapshots.take(learner.state, learner.kept_module, 0)
+        batch = batch_at(iteration, count=len(asked), batch=config.batch, seed=seed, key="ppo")
+        rollout = collect(
+            models.policy, [rendered[i] for i in batch],
+            reference=reference, critic=models.critic, reward_model=scorer, tokenizer=text, sampling=sampling,
+            keys=[("ppo", iteration, place) for place in range(len(batch))], no_end_penalty=config.no_end_penalty,
+        )
+        metrics |= learner.learn(iteration, rollout)
+        if (iteration + 1) % every == 0 or iteration + 1 == iterations:
+            metrics |= snapshots.take(learner.state, learner.kept_module, iteration + 1)
+        if metrics["kl"] < -0.1:
+            stage.note(f"iteration {iteration}: KL is {metrics['kl']:.2f} nats, below 0: samples do not come from the policy")
+        return metrics
+
+    with progress.stage("ppo", out) as stage:
+        train(learner.state, iterations, do_step, checkpoint=out / CHECKPOINT, stage=stage)
+        best = learner.state.values["best"]
+        stage.note(f"kept the policy of iteration {best['iteration']}: KL {best['kl']:.2f} nats, score {best['score']:+.3f}")
+    snapshots.restore(learner.state, models.policy)
+    save_model(models.policy, out, text)
+    (out / CHECKPOINT).unlink(missing_ok=True)
+    return {"iterations": iterations, "episodes": iterations * config.batch, "kept": best}
+
+
+class _Learner:
+    """Policy, critic and their optimizers: everything that changes from one iteration to the next."""
+
+    def __init__(self, config: PPOConfig, models: _Models, corpus: Corpus | None, iterations: int, seed: int):
+        self.config, self.models, self.corpus = config, models, corpus
+        self.iterations, self.seed = iterations, seed
+        self.policy_optimizer = Optimizer(models.policy, config)
+        self.critic_optimizer = Optimizer(models.critic, config.model_copy(update={"lr": config.critic_lr}))
+        modules: dict[str, torch.nn.Module] = {"policy": models.policy, "critic": models.critic}
+        if config.ema_decay:
+            modules["average"] = copy.deepcopy(models.policy).requires_grad_(False)
+        self.kl: FixedKL | AdaptiveKL = FixedKL(config.kl_coef)
+        if config.kl_control == "adaptive":
+            self.kl = AdaptiveKL(config.kl_coef, config.kl_target, config.kl_horizon)
+        self.state = TrainingState(
+            modules,
+            {"policy": self.policy_optimizer, "critic": self.critic_optimizer},
+            values={"kl": self.kl.state_dict()},
+        )
+
+    @property
+    def kept_module(self) -> Transformer:
+        """What is tried out and saved: the average of the policy if one is kept, else the policy."""
+        module = self.state.modules.get("average", self.models.policy)
+        assert isinstance(module, Transformer)
+        return module
+
+    def learn(self, iteration: int, rollout: Rollout) -> Metrics:
+        """Rewards, advantages, then the optimizer steps of one iteration."""
+        config = self.config
+        self.kl.load_state_dict(self.state.values["kl"])
+        rewards = per_token_rewards(
+            rollout.scores, rollout.logprobs, rollout.ref_logprobs, rollout.mask, self.kl.kl_coef
+        )
+        # Returns come from the raw advantages; only the policy sees them whitened.
+        advantages, returns = gae(rewards, rollout.values, rollout.mask, config.gamma, config.lam)
+        advantages = whiten(advantages, rollout.mask)
+        stats: list[dict[str, Tensor]] = []
+        sums: Metrics = {}
+        scale = learning_rate_scale(config, iteration, self.iterations)
+        count = rollout.ids.shape[0]
+        for epoch in range(config.epochs):
+            order = numpy_rng(self.seed, "ppo", "minibatches", iteration, epoch).permutation(count).tolist()
+            for number, at in enumerate(range(0, count, config.minibatch)):
+                rows = order[at : at + config.minibatch]
+                step = (iteration * config.epochs + epoch) * -(-count // config.minibatch) + number
+                self._update(rollout, advantages, returns, rows, step, scale, stats, sums)
+        kl = episode_kl(rollout.logprobs, rollout.ref_logprobs, rollout.mask)
+        self.kl.update(float(kl.mean()), count)
+        self.state.values["kl"] = self.kl.state_dict()
+        return self._metrics(rollout, returns, merge_stats(stats), sums, kl) | {"lr_scale": scale}
+
+    def _update(
+        self, rollout: Rollout, advantages: Tensor, returns: Tensor, rows: list[int], step: int, scale: float,
+        stats: list[dict[str, Tensor]], sums: Metrics,
+    ) -> None:
+        """One optimizer step of the policy and one of the critic on a minibatch of episodes."""
+        config, models = self.config, self.models
+        tokens = rollout.mask[rows].sum()
+        parts = [(rollout.take(group), group) for group in rollout.groups(rows)]
+
+        def policy_losses() -> Iterator[Tensor]:
+            for part, group in parts:
+                logprobs, spread = response_logprobs(
+                    models.policy, part.ids, part.segments, part.mask, config.temperature
+                )
+                loss, one = policy_loss(
+                    logprobs, part.logprobs, advantages[group][:, : part.mask.shape[1]], part.mask, config.clip
+                )
+                stats.append(one | {"entropy": spread.sum()})
+                yield loss / tokens
+            if self.corpus is not None:
+                # PPO-ptx: g_PPO + ptx_coef * g_pretrain in one step, each the gradient of a mean over tokens.
+                taken = batch_at(step, count=self.corpus.rows, batch=config.ptx_rows, seed=self.seed, key="ptx")
+                ids, segments = self.corpus.take(taken)
+                chosen = next_token_mask(segments)
+                loss = next_token_loss(models.policy, ids, segments, chosen) / chosen.sum()
+                sums["ptx_loss"] = float(loss.detach())
+                yield config.ptx_coef * loss
+
+        def value_losses() -> Iterator[Tensor]:
+            for part, group in parts:
+                values = response_values(models.critic, part.ids, part.segments, part.mask)
+                loss, one = value_loss(
+                    values, part.values, returns[group][:, : part.mask.shape[1]], part.mask, config.value_clip
+                )
+                stats.append({key: value for key, value in one.items() if key != "tokens"})
+                yield loss / tokens
+
+        moved = optimize(self.policy_optimizer, policy_losses(), scale=scale, where=f"ppo policy step {step}")
+        valued = optimize(self.critic_optimizer, value_losses(), scale=scale, where=f"ppo critic step {step}")
+        sums["loss"] = moved["loss"]
+        sums["value_loss"] = valued["loss"]
+        sums["grad_norm"] = moved["grad_norm"]
+        if config.ema_decay:
+            with torch.no_grad():
+                for mean, now in zip(self.kept_module.parameters(), models.policy.parameters(), strict=True):
+                    mean.lerp_(now, 1 - config.ema_decay)
+
+    def _metrics(
+        self, rollout: Rollout, returns: Tensor, stats: dict[str, Tensor], sums: Metrics, kl: Tensor
+    ) -> Metrics:
+        tokens = float(stats["tokens"])
+        return sums | {
+            "tokens": int(rollout.segments.sum()),
+            "score": float(rollout.scores.mean()),
+            "kl": float(kl.mean()),
+            "kl_coef": self.kl.kl_coef,
+            "reward": float((rollout.scores - self.kl.kl_coef * kl).mean()),
+            "length": float(rollout.lengths.float().mean()),
+            "eos_rate": float(rollout.ended.float().mean()),
+            "entropy": float(stats["entropy"]) / tokens,
+            "ratio": float(stats["ratio"]) / tokens,
+            "ratio_max": float(stats["ratio_max"]),
+            "clip_fraction": float(stats["clipped"]) / tokens,
+            "approx_kl": float(stats["approx_kl"]) / tokens,
+            "value_clip_fraction": float(stats["value_clipped"]) / tokens,
+            "explained_variance": float(explained_variance(rollout.values, returns, rollout.mask)),
+        }

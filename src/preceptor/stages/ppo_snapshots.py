@@ -1,0 +1,108 @@
+"""Trying the policy on development prompts along the way, and keeping the best without looking at gold.
+
+The reward that PPO maximises goes on rising after the responses have begun to get worse (Gao et al.
+2022, arXiv 2210.10760). So the judge of what is kept is a second reward model, fitted to other
+rankings, among snapshots that stay within a stated KL from the SFT model.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from preceptor.algorithms.kl import episode_kl
+from preceptor.feedback.schema import Prompt
+from preceptor.files import read_jsonl, write_jsonl
+from preceptor.generation.engine import generate
+from preceptor.generation.sampling import SamplingConfig
+from preceptor.models.checkpoint import load_scalar_model
+from preceptor.models.heads import ScalarModel
+from preceptor.models.transformer import Transformer
+from preceptor.text.conversation import render_prompt
+from preceptor.text.tokenizer import Tokenizer
+from preceptor.training.loop import Metrics, TrainingState
+from preceptor.training.rollout import assess
+from preceptor.training.scoring import sequence_scores
+
+
+@dataclass
+class Snapshots:
+    """The development prompts, the judges, and where the responses are written for people to read."""
+
+    tokenizer: Tokenizer
+    reference: Transformer
+    scorer: ScalarModel
+    check: ScalarModel | None
+    prompts: list[Prompt]
+    rendered: list[list[int]]
+    sampling: SamplingConfig
+    max_kl: float
+    no_end_penalty: float
+    directory: Path
+
+    @classmethod
+    def read(
+        cls, tokenizer: Tokenizer, reference: Transformer, scorer: ScalarModel, check: Path | None, prompts: Path, *,
+        count: int, sampling: SamplingConfig, seed: int, max_kl: float, no_end_penalty: float, out: Path,
+    ) -> "Snapshots":
+        """Load the second reward model and the first ``count`` development prompts."""
+        asked = read_jsonl(prompts, Prompt)[:count]
+        room = reference.config.max_position_embeddings - 1
+        rendered = [render_prompt(tokenizer, prompt.messages, room).ids for prompt in asked]
+        judge = load_scalar_model(check) if check is not None else None
+        return cls(
+            tokenizer, reference, scorer, judge, asked, rendered, sampling, max_kl, no_end_penalty, out / "snapshots"
+        )
+
+    def take(self, state: TrainingState, policy: Transformer, iteration: int) -> Metrics:
+        """Measure the policy, write its responses, and remember its weights if it is the best so far.
+
+        The noise is the same for every snapshot, so that their difference is the policy's.
+        """
+        keys = [("snapshot", prompt.id) for prompt in self.prompts]
+        groups = generate(policy, self.rendered, self.sampling, eos_id=self.tokenizer.eos_id, pad_id=self.tokenizer.pad_id, keys=keys, max_slots=256)
+        episodes = [group[0] for group in groups]
+        rollout = assess(
+            episodes, reference=self.reference, critic=self.scorer, reward_model=self.scorer, tokenizer=self.tokenizer,
+            temperature=self.sampling.temperature, no_end_penalty=self.no_end_penalty,
+        )
+        kl = episode_kl(rollout.logprobs, rollout.ref_logprobs, rollout.mask)
+        scores = rollout.scores
+        judged = scores
+        if self.check is not None:
+            sequences = [[*one.prompt, *one.ids] for one in episodes]
+            judged = sequence_scores(self.check, sequences, self.tokenizer.pad_id) - self.no_end_penalty * ~rollout.ended
+        write_jsonl(
+            self.directory / f"{iteration:06d}.jsonl",
+            (
+                {
+                    "prompt_id": prompt.id, "response": self.tokenizer.decode(one.ids).strip(),
+                    "score": float(scores[i]), "check_score": float(judged[i]), "kl": float(kl[i]),
+                }
+                for i, (prompt, one) in enumerate(zip(self.prompts, episodes, strict=True))
+            ),
+        )
+        found = {
+            "dev_score": float(scores.mean()), "dev_check_score": float(judged.mean()), "dev_kl": float(kl.mean()),
+            "dev_length": float(rollout.lengths.float().mean()), "dev_eos_rate": float(rollout.ended.float().mean()),
+        }
+        self._keep_if_best(state, policy, iteration, found)
+        return found
+
+    def _keep_if_best(self, state: TrainingState, policy: Transformer, iteration: int, found: Metrics) -> None:
+        best = state.values.get("best")
+        if best is not None and (found["dev_kl"] > self.max_kl or found["dev_check_score"] <= best["check_score"]):
+            return
+        state.values["best"] = {
+            "iteration": iteration, "score": found["dev_score"], "check_score": found["dev_check_score"],
+            "kl": found["dev_kl"],
+        }
+        for name, parameter in policy.named_parameters():
+            state.tensors[f"best/{name}"] = parameter.detach().clone()
+
+    @staticmethod
+    def restore(state: TrainingState, policy: Transformer) -> None:
+        """Put the kept weights into ``policy``."""
+        with torch.no_grad():
+            for name, parameter in policy.named_parameters():
+                parameter.copy_(state.tensors[f"best/{name}"])

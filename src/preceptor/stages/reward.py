@@ -1,0 +1,210 @@
+"""Stage: the reward model, fitted to whole rankings (InstructGPT section 3.5)."""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from preceptor.algorithms.ranking import kwise_accuracy, kwise_loss
+from preceptor.errors import InputError
+from preceptor.feedback.hygiene import part_of
+from preceptor.feedback.schema import Demonstration, Ranking
+from preceptor.files import read_jsonl
+from preceptor.keyed import torch_rng
+from preceptor.models.checkpoint import load_language_model, load_scalar_model, save_model
+from preceptor.models.heads import ScalarModel
+from preceptor.text.conversation import Message, render
+from preceptor.text.tokenizer import Tokenizer
+from preceptor.training.batches import batch_at, steps_of
+from preceptor.training.loop import CHECKPOINT, Metrics, TrainingState, optimize, train
+from preceptor.training.optimizer import Optimizer, OptimizerConfig, learning_rate_scale
+from preceptor.training.progress import Progress
+from preceptor.training.scoring import packed_scores, sequence_scores
+
+
+class RewardConfig(OptimizerConfig):
+    """The ``[reward]`` table."""
+
+    epochs: float = Field(1.0, gt=0, description="Passes over the rankings; the paper found that a second one overfits.")
+    batch: int = Field(32, ge=1, description="Prompts, with all their responses, in one optimizer step.")
+    micro_prompts: int = Field(16, ge=1, description="Prompts in one forward pass; changes memory and speed, not the result.")
+    heldout_share: float = Field(0.1, gt=0, lt=0.5, description="Share of prompts whose rankings only measure the accuracy.")
+    check_share: float = Field(
+        0.3, ge=0, lt=0.9, description="Share of the other prompts that trains a second reward model, the check on PPO; 0 for none."
+    )
+    lr: float = Field(5e-4, gt=0, description="Peak learning rate of AdamW.")
+
+
+@dataclass(frozen=True)
+class RankedIds:
+    """One prompt's K responses, each as the ids of prompt and response together, and their ranks."""
+
+    ids: list[list[int]]
+    ranks: list[int]
+
+
+def reward(
+    config: RewardConfig,
+    *,
+    model: Path,
+    rankings: list[Path],
+    demonstrations: Path,
+    out: Path,
+    check_out: Path | None,
+    seed: int,
+    progress: Progress,
+) -> dict[str, Any]:
+    """Fit a reward model that starts from the language model in ``model`` and write it to ``out``.
+
+    The prompts are split by a hash of their ids: some only measure, some train a second reward
+    model (``check_out``) that PPO never maximises, the rest train the first.
+    """
+    parts = _split(config, [row for path in rankings for row in read_jsonl(path, Ranking)], check_out is not None, seed)
+    summary = _fit(config, "reward", model, parts["train"], parts["heldout"], demonstrations, out, seed, progress)
+    if check_out is not None and config.check_share > 0:
+        fitted = _fit(
+            config, "reward-check", model, parts["check"], parts["heldout"], demonstrations, check_out, seed, progress
+        )
+        summary["check_heldout_accuracy"] = fitted["heldout_accuracy"]
+    return summary
+
+
+def _split(config: RewardConfig, rows: list[Ranking], check: bool, seed: int) -> dict[str, list[Ranking]]:
+    rest = 1 - config.heldout_share
+    check_share = config.check_share * rest if check else 0.0
+    shares = {"heldout": config.heldout_share, "check": check_share, "train": rest - check_share}
+    parts: dict[str, list[Ranking]] = {part: [] for part in shares}
+    for row in rows:
+        parts[part_of(row.prompt_id, shares, seed)].append(row)
+    return parts
+
+
+def _fit(
+    config: RewardConfig,
+    name: str,
+    model: Path,
+    rankings: list[Ranking],
+    heldout: list[Ranking],
+    demonstrations: Path,
+    out: Path,
+    seed: int,
+    progress: Progress,
+) -> dict[str, Any]:
+    trunk, text = load_language_model(model), Tokenizer.load(model)
+    length = trunk.config.max_position_embeddings
+    learnt = _render_all(text, rankings, length)
+    if not learnt:
+        raise InputError(f"{name}: no ranking has a strict preference among {len(rankings)}; all are ties or there are none")
+    unseen = _render_all(text, heldout, length)
+    network = ScalarModel(trunk)
+    network.initialise_head(torch_rng(seed, name, "head"))
+    steps = steps_of(len(learnt), config.batch, config.epochs)
+    optimizer = Optimizer(network, config)
+
+    def losses(step: int, sums: dict[str, float]) -> Iterator[Tensor]:
+        batch = batch_at(step, count=len(learnt), batch=min(config.batch, len(learnt)), seed=seed, key=name)
+        correct = pairs = 0.0
+        for at in range(0, len(batch), config.micro_prompts):
+            chosen = [learnt[i] for i in batch[at : at + config.micro_prompts]]
+            scores, ranks, mask = ranking_scores(network, chosen, text.pad_id)
+            loss, _ = kwise_loss(scores, ranks, mask)
+            hits, counted = kwise_accuracy(scores.detach(), ranks, mask)
+            correct, pairs = correct + float(hits), pairs + float(counted)
+            sums["tokens"] += sum(len(ids) for one in chosen for ids in one.ids)
+            yield loss / len(batch)  # every ranking here has a strict pair
+        sums["accuracy"] = correct / pairs
+
+    def do_step(step: int) -> Metrics:
+        sums = {"tokens": 0.0}
+        scale = learning_rate_scale(config, step, steps)
+        metrics = optimize(optimizer, losses(step, sums), scale=scale, where=f"{name} step {step}")
+        if unseen and ((step + 1) % max(1, steps // 4) == 0 or step + 1 == steps):
+            metrics |= {f"heldout_{key}": value for key, value in measure(network, unseen, text.pad_id).items()}
+        return metrics | sums
+
+    with progress.stage(name, out) as stage:
+        train(TrainingState({"model": network}, {"model": optimizer}), steps, do_step, checkpoint=out / CHECKPOINT, stage=stage)
+        mean = zero_on_demonstrations(network, text, demonstrations)
+        stage.note(f"the mean score of demonstrations was {mean:+.3f} and is now 0")
+    save_model(network, out, text)
+    (out / CHECKPOINT).unlink(missing_ok=True)
+    after = float(demonstration_scores(load_scalar_model(out), text, demonstrations).mean())
+    if abs(after) > 1e-3:
+        raise InputError(f"{out}: demonstrations score {after:+.4f} on average after reloading, not 0; the save is not whole")
+    summary = {"steps": steps, "rankings": len(learnt), "demonstration_mean": after}
+    if unseen:
+        summary |= {f"heldout_{key}": value for key, value in measure(network, unseen, text.pad_id).items()}
+        summary["longer_wins"] = longer_wins(heldout)
+    return summary
+
+
+def _render_all(text: Tokenizer, rankings: list[Ranking], length: int) -> list[RankedIds]:
+    """Rankings with at least one strict pair, as ids. A conversation too long is truncated by the renderer."""
+    kept = [ranking for ranking in rankings if len(set(ranking.ranks)) > 1]
+    return [
+        RankedIds(
+            [
+                render(text, [*one.messages, Message(role="assistant", content=response.text)], length).ids
+                for response in one.responses
+            ],
+            one.ranks,
+        )
+        for one in kept
+    ]
+
+
+def ranking_scores(model: ScalarModel, batch: Sequence[RankedIds], pad_id: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Scores, ranks and mask, (P, K) each, of P prompts: one forward pass a response, never one a pair."""
+    flat = packed_scores(model, [ids for one in batch for ids in one.ids], pad_id)
+    width = max(len(one.ranks) for one in batch)
+    scores = flat.new_zeros(len(batch), width)
+    ranks = torch.zeros(len(batch), width, dtype=torch.int64)
+    mask = torch.zeros(len(batch), width, dtype=torch.bool)
+    for row, one in enumerate(batch):
+        ranks[row, : len(one.ranks)] = torch.tensor(one.ranks)
+        mask[row, : len(one.ranks)] = True
+    scores = scores.masked_scatter(mask, flat)
+    return scores, ranks, mask
+
+
+@torch.no_grad()
+def measure(model: ScalarModel, rankings: Sequence[RankedIds], pad_id: int, batch: int = 64) -> dict[str, float]:
+    """Loss a prompt and the share of strict pairs that the model orders as the labelers did."""
+    loss = correct = pairs = 0.0
+    for at in range(0, len(rankings), batch):
+        scores, ranks, mask = ranking_scores(model, rankings[at : at + batch], pad_id)
+        hits, counted = kwise_accuracy(scores, ranks, mask)
+        loss, correct, pairs = loss + float(kwise_loss(scores, ranks, mask)[0]), correct + float(hits), pairs + float(counted)
+    return {"loss": loss / len(rankings), "accuracy": correct / pairs}
+
+
+def longer_wins(rankings: Sequence[Ranking]) -> float:
+    """The accuracy of the rule "the longer text is better" on the same strict pairs; equal lengths count half."""
+    correct = pairs = 0.0
+    for one in rankings:
+        lengths = torch.tensor([[float(len(response.text)) for response in one.responses]])
+        hits, counted = kwise_accuracy(lengths, torch.tensor([one.ranks]))
+        correct, pairs = correct + float(hits), pairs + float(counted)
+    return correct / pairs if pairs else math.nan
+
+
+def demonstration_scores(model: ScalarModel, text: Tokenizer, demonstrations: Path) -> Tensor:
+    """The score of every demonstration, (N,)."""
+    length = model.trunk.config.max_position_embeddings
+    records = read_jsonl(demonstrations, Demonstration)
+    return sequence_scores(model, [render(text, record.messages, length).ids for record in records], text.pad_id)
+
+
+def zero_on_demonstrations(model: ScalarModel, text: Tokenizer, demonstrations: Path) -> float:
+    """Shift the bias so that demonstrations score 0 on average (InstructGPT appendix C.2); gives the mean it had.
+
+    A reward is only known up to a constant; this one makes "as good as a labeler" the zero of PPO's reward.
+    """
+    mean = float(demonstration_scores(model, text, demonstrations).double().mean())
+    model.score.bias.data -= mean
+    return mean

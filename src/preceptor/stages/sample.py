@@ -1,0 +1,100 @@
+"""Stage: K responses to each prompt, from one or several models, for people to rank."""
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from preceptor.config import Config
+from preceptor.errors import InputError
+from preceptor.feedback.schema import Prompt, Response, Sample
+from preceptor.files import read_jsonl, write_jsonl
+from preceptor.generation.engine import generate
+from preceptor.generation.sampling import SamplingConfig
+from preceptor.keyed import numpy_rng
+from preceptor.models.checkpoint import load_language_model
+from preceptor.text.conversation import render_prompt
+from preceptor.text.tokenizer import Tokenizer
+from preceptor.training.progress import Progress
+
+
+class SampleConfig(Config):
+    """The ``[sample]`` table."""
+
+    prompts: int = Field(1500, ge=1, description="Prompts to sample for, drawn from all; each round draws its own.")
+    responses: int = Field(6, ge=2, le=9, description="K, the responses a labeler ranks; the paper used 4 to 9.")
+    oversample: float = Field(
+        1.5, ge=1, description="Responses generated for each one that is kept: repeated texts teach nothing and are collapsed."
+    )
+    temperature: float = Field(1.0, gt=0, description="Sampling temperature.")
+    max_new_tokens: int = Field(48, ge=1, description="Longest response in tokens.")
+
+
+def sample(
+    config: SampleConfig, *, models: dict[str, Path], prompts: Path, out: Path, seed: int, progress: Progress
+) -> dict[str, Any]:
+    """Write up to K different responses for each chosen prompt to the file ``out``.
+
+    The models share the responses evenly. A prompt to which all models together find only
+    one response cannot be ranked and is left out; the summary counts them.
+    """
+    chosen = _choose(read_jsonl(prompts, Prompt), config.prompts, seed)
+    per_model = -(-round(config.responses * config.oversample) // len(models))
+    found: list[list[Response]] = [[] for _ in chosen]
+    generated = 0
+    with progress.stage("sample", None) as stage:
+        total = len(models) * len(chosen) * per_model
+        stage.start(total)
+        for name, path in models.items():
+            texts = _responses(config, path, name, chosen, per_model, seed, lambda n, base=generated: stage.log(base + n))
+            generated += len(chosen) * per_model
+            for responses, more in zip(found, texts, strict=True):
+                responses += [Response(text=text, model=name) for text in more]
+        samples = [
+            Sample(prompt_id=prompt.id, messages=prompt.messages, responses=kept)
+            for prompt, responses in zip(chosen, found, strict=True)
+            if len(kept := _different(responses, config.responses, seed, prompt.id)) > 1
+        ]
+        if not samples:
+            raise InputError(f"{prompts}: every prompt got one and the same response each time; nothing can be ranked")
+        stage.note(f"{generated:,} responses to {len(chosen):,} prompts; {len(samples):,} have something to rank")
+    write_jsonl(out, samples)
+    return {"prompts": len(chosen), "ranked": len(samples), "generated": generated}
+
+
+def _choose(prompts: list[Prompt], count: int, seed: int) -> list[Prompt]:
+    order = numpy_rng(seed, "sample", "prompts").permutation(len(prompts))
+    return [prompts[i] for i in sorted(order[:count])]
+
+
+def _responses(
+    config: SampleConfig, path: Path, name: str, prompts: list[Prompt], count: int, seed: int, on_progress: Any
+) -> list[list[str]]:
+    model, tokenizer = load_language_model(path), Tokenizer.load(path)
+    room = model.config.max_position_embeddings - 1
+    rendered = [render_prompt(tokenizer, prompt.messages, room).ids for prompt in prompts]
+    groups = generate(
+        model,
+        rendered,
+        SamplingConfig(temperature=config.temperature, max_new_tokens=config.max_new_tokens, seed=seed),
+        samples_per_prompt=count,
+        keys=[("sample", name, prompt.id) for prompt in prompts],
+        eos_id=tokenizer.eos_id, pad_id=tokenizer.pad_id,
+        max_slots=256,
+        on_progress=lambda done, _: on_progress(done),
+    )
+    return [[tokenizer.decode(one.ids).strip() for one in group] for group in groups]
+
+
+def _different(responses: list[Response], count: int, seed: int, prompt_id: str) -> list[Response]:
+    """Up to ``count`` responses of different text, none empty, in an order drawn from the seed.
+
+    The order mixes the models, so that no place in the list tells a labeler who wrote what.
+    """
+    first: dict[str, Response] = {}
+    for response in responses:
+        if response.text:
+            first.setdefault(response.text, response)
+    kept = list(first.values())
+    order = numpy_rng(seed, "sample", "order", prompt_id).permutation(len(kept))
+    return [kept[i] for i in order[:count]]

@@ -1,0 +1,119 @@
+"""Stage: supervised fine-tuning on demonstrations, with the loss on the assistant's words alone."""
+
+import math
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from preceptor.errors import InputError
+from preceptor.feedback.hygiene import split_by
+from preceptor.feedback.schema import Demonstration
+from preceptor.files import read_jsonl
+from preceptor.models.checkpoint import load_language_model, save_model
+from preceptor.models.transformer import Transformer
+from preceptor.text.conversation import Rendered, render
+from preceptor.text.packing import pack_conversations
+from preceptor.text.tokenizer import Tokenizer
+from preceptor.training.batches import batch_at, steps_of
+from preceptor.training.corpus import Corpus, next_token_loss, next_token_mask
+from preceptor.training.loop import CHECKPOINT, Metrics, TrainingState, optimize, train
+from preceptor.training.optimizer import Optimizer, OptimizerConfig, learning_rate_scale
+from preceptor.training.progress import Progress
+
+
+class SFTConfig(OptimizerConfig):
+    """The ``[sft]`` table."""
+
+    epochs: float = Field(6.0, gt=0, description="Passes over the demonstrations.")
+    batch: int = Field(32, ge=1, description="Demonstrations in one optimizer step.")
+    micro_rows: int = Field(32, ge=1, description="Packed rows in one forward pass; changes memory and speed, not the result.")
+    pretrain_rows: int = Field(2, ge=0, description="Corpus rows mixed into each step, against forgetting; 0 for none.")
+    pretrain_coef: float = Field(0.3, ge=0, description="Weight of the mean loss on those rows beside that on demonstrations.")
+    heldout_share: float = Field(0.05, ge=0, lt=0.5, description="Share of prompts whose demonstrations only measure the loss.")
+    lr: float = Field(1e-3, gt=0, description="Peak learning rate of AdamW.")
+
+
+def sft(
+    config: SFTConfig, *, model: Path, demonstrations: Path, corpus: Path | None, out: Path, seed: int, progress: Progress
+) -> dict[str, Any]:
+    """Fine-tune the language model in ``model`` on a file of demonstrations and write it to ``out``.
+
+    The gradient is that of: mean loss over the trained tokens of the batch's demonstrations
+    + pretrain_coef * mean loss over the tokens of its corpus rows.
+    """
+    network = load_language_model(model).train()
+    text = Tokenizer.load(model)
+    length = network.config.max_position_embeddings
+    records = read_jsonl(demonstrations, Demonstration)
+    shares = {"train": 1 - config.heldout_share, "heldout": config.heldout_share}
+    parts = split_by(records, lambda record: record.prompt_id, shares, seed)
+    learnt, unseen = parts["train"], parts["heldout"]
+    if not learnt:
+        raise InputError(f"{demonstrations}: holds out every demonstration; lower sft.heldout_share")
+    rendered = [render(text, record.messages, length) for record in learnt]
+    unseen_rendered = [render(text, record.messages, length) for record in unseen]
+    mix = config.pretrain_rows if corpus is not None and config.pretrain_coef > 0 else 0
+    rows = Corpus.read(corpus, text, length, seed=seed) if corpus is not None and mix else None
+    steps = steps_of(len(rendered), config.batch, config.epochs)
+    per_epoch = max(1, math.ceil(len(rendered) / config.batch))
+    optimizer = Optimizer(network, config)
+    state = TrainingState({"model": network}, {"model": optimizer})
+
+    def losses(step: int, sums: dict[str, float]) -> Iterator[Tensor]:
+        taken = batch_at(step, count=len(rendered), batch=min(config.batch, len(rendered)), seed=seed, key="sft")
+        batch = [rendered[i] for i in taken]
+        trained = sum(sum(conversation.mask) for conversation in batch)
+        for loss in conversation_losses(network, batch, text.pad_id, config.micro_rows):
+            sums["demonstration_loss"] += float(loss.detach()) / trained
+            yield loss / trained
+        sums["tokens"] = sum(len(conversation.ids) for conversation in batch)
+        if rows is not None:
+            ids, segments = rows.take(batch_at(step, count=rows.rows, batch=mix, seed=seed, key="sft-corpus"))
+            chosen = next_token_mask(segments)
+            loss = next_token_loss(network, ids, segments, chosen) / chosen.sum()
+            sums["pretrain_loss"] = float(loss.detach())
+            sums["tokens"] += ids.numel()
+            yield config.pretrain_coef * loss
+
+    def do_step(step: int) -> Metrics:
+        sums = {"demonstration_loss": 0.0}
+        scale = learning_rate_scale(config, step, steps)
+        metrics = optimize(optimizer, losses(step, sums), scale=scale, where=f"sft step {step}")
+        if unseen_rendered and ((step + 1) % per_epoch == 0 or step + 1 == steps):
+            metrics["heldout_loss"] = conversation_loss(network, unseen_rendered, text.pad_id, config.micro_rows)
+        return metrics | sums
+
+    with progress.stage("sft", out) as stage:
+        train(state, steps, do_step, checkpoint=out / CHECKPOINT, stage=stage)
+        truncated = sum(conversation.truncated for conversation in rendered)
+        if truncated:
+            stage.note(f"{truncated} of {len(rendered)} conversations were longer than {length} tokens and were truncated")
+    save_model(network, out, text)
+    (out / CHECKPOINT).unlink(missing_ok=True)
+    summary: dict[str, Any] = {"steps": steps, "demonstrations": len(rendered), "truncated": truncated}
+    if unseen_rendered:
+        summary["heldout_loss"] = conversation_loss(network, unseen_rendered, text.pad_id, config.micro_rows)
+    return summary
+
+
+def conversation_losses(
+    model: Transformer, batch: Sequence[Rendered], pad_id: int, micro_rows: int
+) -> Iterator[Tensor]:
+    """Sums of the loss over the trained tokens of packed conversations, one a micro-batch."""
+    packed = pack_conversations(batch, max(len(conversation.ids) for conversation in batch), pad_id)
+    ids, segments = torch.from_numpy(packed.ids).long(), torch.from_numpy(packed.segments).long()
+    target = torch.from_numpy(packed.mask)[:, 1:] & next_token_mask(segments)
+    for at in range(0, ids.shape[0], micro_rows):
+        part = slice(at, at + micro_rows)
+        yield next_token_loss(model, ids[part], segments[part], target[part])
+
+
+@torch.no_grad()
+def conversation_loss(model: Transformer, batch: Sequence[Rendered], pad_id: int, micro_rows: int) -> float:
+    """Mean loss over the trained tokens of conversations, nats per token."""
+    trained = sum(sum(conversation.mask) for conversation in batch)
+    return sum(float(loss) for loss in conversation_losses(model, batch, pad_id, micro_rows)) / trained

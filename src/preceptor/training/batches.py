@@ -1,0 +1,52 @@
+"""Which examples step n sees: a pure function of the seed and n."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from preceptor.keyed import numpy_rng
+
+
+def steps_of(count: int, batch: int, epochs: float) -> int:
+    """Optimizer steps that ``epochs`` passes over ``count`` examples make; at least one."""
+    return max(1, round(count * epochs / batch))
+
+
+def batch_at(step: int, *, count: int, batch: int, seed: int, key: str) -> list[int]:
+    """The indices of step ``step``: consecutive cuts of an endless sequence of shuffled epochs."""
+    indices: list[int] = []
+    position = step * batch
+    while len(indices) < batch:
+        epoch, offset = divmod(position, count)
+        order = _epoch_order(seed, key, epoch, count)
+        taken = order[offset : offset + batch - len(indices)]
+        indices += taken
+        position += len(taken)
+    return indices
+
+
+_ORDERS: dict[tuple[int, str, int, int], list[int]] = {}
+
+
+def _epoch_order(seed: int, key: str, epoch: int, count: int) -> list[int]:
+    name = (seed, key, epoch, count)
+    if name not in _ORDERS:
+        if len(_ORDERS) > 8:
+            _ORDERS.clear()
+        order: np.ndarray = numpy_rng(seed, key, "order", epoch).permutation(count)
+        _ORDERS[name] = order.tolist()
+    return _ORDERS[name]
+
+
+def group_by_length(indices: Sequence[int], lengths: Sequence[int], token_budget: int) -> list[list[int]]:
+    """Split a batch into micro-batches of similar length whose padded size stays within ``token_budget``.
+
+    A single example longer than the budget gets a micro-batch of its own.
+    """
+    groups: list[list[int]] = []
+    for index in sorted(indices, key=lambda i: (-lengths[i], i)):
+        if groups and (len(groups[-1]) + 1) * lengths[groups[-1][0]] <= token_budget:
+            groups[-1].append(index)
+        else:
+            groups.append([index])
+    return groups

@@ -1,0 +1,80 @@
+"""Packed rows of the corpus and the loss on them: for pretraining, for the mix in SFT, and for PPO-ptx."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from preceptor.algorithms.language import linear_cross_entropy
+from preceptor.errors import InputError
+from preceptor.feedback.schema import Document
+from preceptor.files import read_jsonl
+from preceptor.keyed import numpy_rng
+from preceptor.models.transformer import Transformer
+from preceptor.text.packing import pack_documents
+from preceptor.text.tokenizer import Tokenizer
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Documents end to end in rows of the context's length; every document opens with bos and closes with eos."""
+
+    ids: Tensor  # (N, T) int64
+    segments: Tensor  # (N, T) int64; 0 is padding
+
+    @classmethod
+    def read(cls, path: Path, tokenizer: Tokenizer, length: int, *, seed: int) -> "Corpus":
+        """Encode and pack a file of documents, in an order drawn from the seed."""
+        texts = [document.text for document in read_jsonl(path, Document)]
+        order = numpy_rng(seed, "corpus", "order").permutation(len(texts))
+        encoded = tokenizer.encode_batch([texts[i] for i in order])
+        ids, segments = pack_documents([[tokenizer.bos_id, *text, tokenizer.eos_id] for text in encoded], length)
+        corpus = cls(torch.from_numpy(ids.astype(np.int64)), torch.from_numpy(segments.astype(np.int64)))
+        if not corpus.tokens:
+            raise InputError(f"{path}: holds no text to learn from; its documents are empty")
+        return corpus
+
+    @property
+    def rows(self) -> int:
+        """How many rows there are."""
+        return self.ids.shape[0]
+
+    @property
+    def tokens(self) -> int:
+        """How many tokens are predicted in one pass over all rows."""
+        return int(next_token_mask(self.segments).sum())
+
+    def take(self, rows: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """Ids and segments of some rows, (B, T) each."""
+        index = torch.as_tensor(rows, dtype=torch.int64)
+        return self.ids[index], self.segments[index]
+
+
+def next_token_mask(segments_BT: Tensor) -> Tensor:
+    """(B, T - 1) bool: position t has a next token t + 1 in the same segment."""
+    return (segments_BT[:, 1:] == segments_BT[:, :-1]) & (segments_BT[:, 1:] != 0)
+
+
+def next_token_loss(
+    model: Transformer, ids_BT: Tensor, segments_BT: Tensor, target_BT: Tensor, *, isolate: bool = True
+) -> Tensor:
+    """Sum of the cross-entropy in nats over the positions t with ``target_BT[:, t]``, each predicting token t + 1.
+
+    ``target_BT`` is (B, T - 1). With ``isolate`` a token sees its own segment only; without, the whole row
+    before it, as GPT-2 and GPT-3 were trained.
+    """
+    hidden = model.hidden(ids_BT[:, :-1], segments_BT[:, :-1] if isolate else None)
+    return linear_cross_entropy(hidden[target_BT], model.head.weight, ids_BT[:, 1:][target_BT])
+
+
+@torch.no_grad()
+def corpus_loss(model: Transformer, corpus: Corpus, *, isolate: bool = True, batch: int = 32) -> float:
+    """Mean next-token loss over a corpus, in nats per token; ``exp`` of it is the perplexity."""
+    total = 0.0
+    for start in range(0, corpus.rows, batch):
+        ids, segments = corpus.take(range(start, min(start + batch, corpus.rows)))
+        total += float(next_token_loss(model, ids, segments, next_token_mask(segments), isolate=isolate))
+    return total / corpus.tokens

@@ -1,0 +1,115 @@
+"""AdamW for every parameter, or Muon for the matrices inside the blocks and AdamW for the rest."""
+
+import math
+from typing import Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from preceptor.config import Config
+
+
+class OptimizerConfig(Config):
+    """The optimizer keys that every training stage has."""
+
+    optimizer: Literal["adamw", "muon"] = Field(
+        "adamw", description="`muon` orthogonalises the updates of the matrices inside the blocks; the rest stays AdamW."
+    )
+    lr: float = Field(1e-3, gt=0, description="Peak learning rate of AdamW.")
+    muon_lr: float = Field(0.02, gt=0, description="Peak learning rate of Muon (only with `optimizer = \"muon\"`).")
+    weight_decay: float = Field(0.0, ge=0, description="Decoupled weight decay of matrices.")
+    warmup: float = Field(0.02, ge=0, le=1, description="Share of the steps in which the learning rate rises from 0.")
+    final_lr: float = Field(0.1, ge=0, le=1, description="Share of the peak learning rate left at the end (cosine).")
+    clip_norm: float = Field(1.0, gt=0, description="Gradients are scaled down to this global norm.")
+
+
+def learning_rate_scale(config: OptimizerConfig, step: int, steps: int) -> float:
+    """Linear warm-up, then cosine to ``final_lr``: the factor on the peak rate for step 0 .. steps - 1."""
+    warmup = math.ceil(config.warmup * steps)
+    if step < warmup:
+        return (step + 1) / warmup
+    done = (step - warmup) / max(1, steps - 1 - warmup)
+    return config.final_lr + (1 - config.final_lr) * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+
+
+def orthogonalise(matrix: Tensor, iterations: int = 5) -> Tensor:
+    """The nearest (semi-)orthogonal matrix, roughly, by a quintic Newton-Schulz iteration (Jordan et al. 2024, Muon).
+
+    Its singular values end between about .7 and 1.2. In the dtype of the input: torch's own Muon
+    goes through bfloat16, which CPUs without a unit for it multiply very slowly.
+    """
+    a, b, c = 3.4445, -4.7750, 2.0315
+    wide = matrix.shape[0] <= matrix.shape[1]
+    x = matrix if wide else matrix.t()
+    x = x / (x.norm() + 1e-7)
+    for _ in range(iterations):
+        gram = x @ x.t()
+        x = a * x + (b * gram + c * gram @ gram) @ x
+    return x if wide else x.t()
+
+
+class Optimizer:
+    """Takes one step at a time; its state is plain tensors by name, so that it can be saved without pickle."""
+
+    def __init__(self, module: nn.Module, config: OptimizerConfig):
+        self.config = config
+        named = {name: p for name, p in module.named_parameters() if p.requires_grad}
+        self.muon = {n: p for n, p in named.items() if config.optimizer == "muon" and p.ndim == 2 and "blocks." in n}
+        self.rest = {name: p for name, p in named.items() if name not in self.muon}
+        self.momentum = {name: torch.zeros_like(p) for name, p in self.muon.items()}
+        matrices = [p for p in self.rest.values() if p.ndim >= 2]
+        vectors = [p for p in self.rest.values() if p.ndim < 2]
+        self.adamw = torch.optim.AdamW(
+            [{"params": matrices, "weight_decay": config.weight_decay}, {"params": vectors, "weight_decay": 0.0}],
+            lr=config.lr, betas=(0.9, 0.95), eps=1e-8,
+        )
+
+    @property
+    def parameters(self) -> list[nn.Parameter]:
+        """Everything that is trained."""
+        return [*self.muon.values(), *self.rest.values()]
+
+    def step(self, scale: float) -> None:
+        """Move every parameter by its gradient; ``scale`` is the schedule's factor on the peak rates."""
+        for group in self.adamw.param_groups:
+            group["lr"] = self.config.lr * scale
+        self.adamw.step()
+        with torch.no_grad():
+            for name, parameter in self.muon.items():
+                if parameter.grad is not None:
+                    self._muon_step(name, parameter, parameter.grad, self.config.muon_lr * scale)
+
+    def _muon_step(self, name: str, parameter: nn.Parameter, grad: Tensor, lr: float) -> None:
+        momentum = self.momentum[name]
+        momentum.lerp_(grad, 0.05)
+        update = grad.lerp(momentum, 0.95)  # Nesterov
+        # Fused matrices (queries, keys and values; gate and up) are several maps in one: each is made
+        # orthogonal by itself, in blocks of the input's width.
+        width = min(update.shape)
+        parts = update.split(width) if update.shape[0] > width and update.shape[0] % width == 0 else (update,)
+        orthogonal = torch.cat([orthogonalise(part) for part in parts])
+        parameter.mul_(1 - lr * self.config.weight_decay)
+        parameter.add_(orthogonal, alpha=-lr * max(1.0, parts[0].shape[0] / parts[0].shape[1]) ** 0.5)
+
+    def zero_grad(self) -> None:
+        """Forget the gradients."""
+        for parameter in self.parameters:
+            parameter.grad = None
+
+    def state(self) -> dict[str, Tensor]:
+        """Every number that the next step depends on."""
+        tensors = {f"muon.{name}": momentum for name, momentum in self.momentum.items()}
+        for name, parameter in self.rest.items():
+            for key, value in self.adamw.state.get(parameter, {}).items():
+                tensors[f"adamw.{name}/{key}"] = value
+        return tensors
+
+    def load_state(self, tensors: dict[str, Tensor]) -> None:
+        """Take back what :meth:`state` gave."""
+        for name, momentum in self.momentum.items():
+            momentum.copy_(tensors[f"muon.{name}"])
+        for key, value in tensors.items():
+            if key.startswith("adamw."):
+                name, part = key.removeprefix("adamw.").rsplit("/", 1)
+                self.adamw.state[self.rest[name]][part] = value.clone()

@@ -1,0 +1,144 @@
+"""Rollouts: what the policy wrote, and everything about it that PPO must know, carried along.
+
+Shapes: B episodes, T positions of prompt and response, right padded. The (B, T - 1) tensors are
+aligned to predictions: column t belongs to the token at t + 1, which was drawn, scored and
+valued in the state that ends at t.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+import torch
+from torch import Tensor
+
+from preceptor.algorithms.policy import entropy, logprobs_of
+from preceptor.generation.engine import Generation, generate
+from preceptor.generation.sampling import SamplingConfig
+from preceptor.keyed import Key
+from preceptor.models.heads import ScalarModel
+from preceptor.models.transformer import Transformer
+from preceptor.text.packing import pad_batch
+from preceptor.text.tokenizer import Tokenizer
+from preceptor.training.batches import group_by_length
+from preceptor.training.scoring import sequence_scores
+
+TOKEN_BUDGET = 4096  # padded tokens of one pass
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """A batch of episodes."""
+
+    ids: Tensor  # (B, T) int64
+    segments: Tensor  # (B, T) int64, 1 real, 0 padding
+    mask: Tensor  # (B, T - 1) bool: the prediction is of a response token
+    logprobs: Tensor  # (B, T - 1) of the response tokens, as sampled; 0 elsewhere
+    ref_logprobs: Tensor  # (B, T - 1) under the reference
+    values: Tensor  # (B, T - 1) of the critic before each response token
+    scores: Tensor  # (B,) of the reward model, the penalty for a missing end included
+    ended: Tensor  # (B,) bool: the response has its end token
+
+    def take(self, rows: Sequence[int]) -> "Rollout":
+        """Some episodes, cut to the longest of them."""
+        index = torch.as_tensor(rows, dtype=torch.int64)
+        width = int(self.segments[index].sum(1).max())
+        parts = {}
+        for one in fields(self):
+            tensor = getattr(self, one.name)[index]
+            if tensor.ndim == 2:
+                tensor = tensor[:, : width - (0 if one.name in ("ids", "segments") else 1)]
+            parts[one.name] = tensor
+        return Rollout(**parts)
+
+    def groups(self, rows: Sequence[int]) -> list[list[int]]:
+        """Micro-batches of episodes of similar length."""
+        return group_by_length(rows, self.segments.sum(1).tolist(), TOKEN_BUDGET)
+
+    @property
+    def lengths(self) -> Tensor:
+        """Response tokens of each episode, (B,), the end token included."""
+        return self.mask.sum(1)
+
+
+def response_logprobs(
+    model: Transformer, ids_BT: Tensor, segments_BT: Tensor, mask: Tensor, temperature: float
+) -> tuple[Tensor, Tensor]:
+    """Log-probabilities (B, T - 1) of the masked tokens, 0 elsewhere, and the entropy (N,) where they were drawn.
+
+    Hidden states of prompts and padding never meet the vocabulary.
+    """
+    hidden = model.hidden(ids_BT[:, :-1], segments_BT[:, :-1])[mask]
+    logits = model.unembed(hidden)
+    chosen = logprobs_of(logits, ids_BT[:, 1:][mask], temperature)
+    spread = entropy(logits, temperature)
+    return torch.zeros_like(mask, dtype=chosen.dtype).masked_scatter(mask, chosen), spread
+
+
+def response_values(critic: ScalarModel, ids_BT: Tensor, segments_BT: Tensor, mask: Tensor) -> Tensor:
+    """The critic's value (B, T - 1) of each state in which a response token is about to be drawn, 0 elsewhere."""
+    return critic(ids_BT[:, :-1], segments_BT[:, :-1]).masked_fill(~mask, 0.0)
+
+
+def collect(
+    policy: Transformer,
+    prompts: Sequence[Sequence[int]],
+    *,
+    reference: Transformer,
+    critic: ScalarModel,
+    reward_model: ScalarModel,
+    tokenizer: Tokenizer,
+    sampling: SamplingConfig,
+    keys: Sequence[Sequence[Key]],
+    no_end_penalty: float,
+) -> Rollout:
+    """One response to each prompt by pure sampling, scored, valued, and compared with the reference.
+
+    The reward model reads prompt + response at its last token, which is the end token where there
+    is one: nothing comes after it. A response that ran into the limit loses ``no_end_penalty``.
+    """
+    assert sampling.top_k == 0 and sampling.top_p == 1.0, "rollouts are drawn from the policy itself, untruncated"
+    groups = generate(policy, prompts, sampling, eos_id=tokenizer.eos_id, pad_id=tokenizer.pad_id, keys=keys, max_slots=256)
+    episodes = [group[0] for group in groups]
+    return assess(
+        episodes,
+        reference=reference,
+        critic=critic,
+        reward_model=reward_model,
+        tokenizer=tokenizer,
+        temperature=sampling.temperature,
+        no_end_penalty=no_end_penalty,
+    )
+
+
+@torch.no_grad()
+def assess(
+    episodes: Sequence[Generation],
+    *,
+    reference: Transformer,
+    critic: ScalarModel,
+    reward_model: ScalarModel,
+    tokenizer: Tokenizer,
+    temperature: float,
+    no_end_penalty: float,
+) -> Rollout:
+    """Responses as a :class:`Rollout`: ids and masks as they were generated, never decoded and encoded again."""
+    sequences = [[*one.prompt, *one.ids] for one in episodes]
+    ids, segments = pad_batch(sequences, tokenizer.pad_id)
+    mask = torch.zeros(ids.shape[0], ids.shape[1] - 1, dtype=torch.bool)
+    logprobs = torch.zeros(mask.shape)
+    for row, one in enumerate(episodes):
+        here = slice(len(one.prompt) - 1, len(one.prompt) - 1 + len(one.ids))
+        mask[row, here] = True
+        logprobs[row, here] = torch.tensor(one.logprobs)
+    ended = torch.tensor([one.finish_reason == "stop" for one in episodes])
+    scores = sequence_scores(reward_model, sequences, tokenizer.pad_id) - no_end_penalty * ~ended
+    bare = Rollout(ids, segments, mask, logprobs, torch.zeros_like(logprobs), torch.zeros_like(logprobs), scores, ended)
+    for rows in bare.groups(range(len(episodes))):
+        part = bare.take(rows)
+        width = part.mask.shape[1]
+        index = torch.tensor(rows)
+        bare.ref_logprobs[index, :width] = response_logprobs(
+            reference, part.ids, part.segments, part.mask, temperature
+        )[0]
+        bare.values[index, :width] = response_values(critic, part.ids, part.segments, part.mask)
+    return bare
