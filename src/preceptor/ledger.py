@@ -6,6 +6,7 @@ killed attempt are counted too.
 """
 
 import os
+import re
 import shutil
 import threading
 import time
@@ -147,6 +148,7 @@ def claimed(root: Path) -> Iterator[None]:
     except Timeout:
         raise InputError(f"{root}: another process is at work in it; wait for it, or give another --out") from None
     try:
+        _sweep(root)
         had = set(root.iterdir())
         yield
     except InputError:
@@ -158,6 +160,13 @@ def claimed(root: Path) -> Iterator[None]:
         raise
     finally:
         lock.release()
+
+
+def _sweep(root: Path) -> None:
+    """Remove what killed processes left half written (the names are those of :mod:`preceptor.files`)."""
+    for path in [*root.rglob(".*.partial"), *root.rglob(".*.old")]:
+        if re.fullmatch(r"\..+\.\d+\.(partial|old)", path.name):
+            shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
 
 
 def worth_keeping(root: Path) -> bool:

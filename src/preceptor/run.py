@@ -17,7 +17,7 @@ from typing import Any
 
 from preceptor.config import Config
 from preceptor.errors import InputError
-from preceptor.files import write_atomic, write_json
+from preceptor.files import read_json, write_atomic, write_json
 from preceptor.keyed import key_bits
 from preceptor.ledger import Ledger, claimed
 from preceptor.provenance import named_paths, provenance, write_provenance
@@ -50,15 +50,15 @@ def run(recipe: Recipe, out: Path, progress: Progress, stages: Mapping[str, Stag
     units = plan(recipe, out)
     prints = fingerprints(units, ledger.sources)
     if all(ledger.is_done(unit.name, prints[unit.name], unit.outs["out"]) for unit in units):
-        return summarize(recipe, ledger)
+        return _write_summary(recipe, ledger)
     with claimed(out):
         ledger = Ledger(out, recipe)  # again, now that nobody else may write
         write_atomic(out / "recipe.toml", recipe.to_toml())
         for unit in units:
             if not ledger.is_done(unit.name, prints[unit.name], unit.outs["out"]):
                 _do(unit, prints[unit.name], recipe, ledger, progress, stages[unit.stage])
-                write_json(out / "summary.json", summarize(recipe, ledger))
-    return summarize(recipe, ledger)
+                _write_summary(recipe, ledger)
+    return _write_summary(recipe, ledger)
 
 
 def _do(unit: Unit, fingerprint: str, recipe: Recipe, ledger: Ledger, progress: Progress, stage: Stage) -> None:
@@ -92,57 +92,48 @@ def _link(link: Path, target: str) -> None:
 def plan(recipe: Recipe, root: Path) -> list[Unit]:
     """Every call of a stage that the recipe makes, in order."""
     _check(recipe)
-    data = root / "data"
+    data, seed = root / "data", recipe.seed
+    corpus, heldout = data / "corpus.jsonl", data / "corpus_heldout.jsonl"
+    text = {"corpus": corpus, "heldout": heldout, "tokenizer": root / "tokenizer"}
+    shown = {"model": root / "base", "demonstrations": data / "demonstrations.jsonl", "corpus": corpus}
     units = [
-        Unit("data", "data", recipe.data, recipe.seed, {"out": data}),
+        Unit("data", "data", recipe.data, seed, {"out": data}),
         Unit(
-            "tokenizer",
-            "tokenizer",
-            recipe.tokenizer,
-            recipe.seed,
-            {"out": root / "tokenizer"},
-            ("data",),
-            {"corpus": data / "corpus.jsonl"},
+            "tokenizer", "tokenizer", recipe.tokenizer, seed, {"out": root / "tokenizer"}, ("data",), {"corpus": corpus}
         ),
         Unit(
             "base",
             "pretrain",
             recipe.pretrain,
-            recipe.seed,
+            seed,
             {"out": root / "base"},
             ("data", "tokenizer"),
-            {
-                "model": recipe.model,
-                "corpus": data / "corpus.jsonl",
-                "heldout": data / "corpus_heldout.jsonl",
-                "tokenizer": root / "tokenizer",
-            },
+            {"model": recipe.model, **text},
         ),
-        Unit(
-            "sft",
-            "sft",
-            recipe.sft,
-            recipe.seed,
-            {"out": root / "sft"},
-            ("data", "base"),
-            {"model": root / "base", "demonstrations": data / "demonstrations.jsonl", "corpus": data / "corpus.jsonl"},
-        ),
+        Unit("sft", "sft", recipe.sft, seed, {"out": root / "sft"}, ("data", "base"), shown),
     ]
     for number in range(1, recipe.rounds + 1):
         units += _round(recipe, root, number)
-    last, rankings = f"rounds/{recipe.rounds}", _rankings(root, recipe.rounds)
+    last, rankings = root / f"rounds/{recipe.rounds}", _rankings(root, recipe.rounds)
     if _people_ranked(recipe):  # the given rankings that no stage has learnt from
         rankings = [data / "rankings_heldout.jsonl"]
     models = {"base": root / "base", "sft": root / "sft"}
     models |= {f"ppo_round_{past}": root / f"rounds/{past}/ppo" for past in range(1, recipe.rounds)}
-    models |= {"ppo": root / last / "ppo", "reward": root / last / "reward"}
-    inputs = {"models": models, "data": data, "rankings": rankings}
+    models |= {"ppo": last / "ppo", "reward": last / "reward"}
+    measured = {"models": models, "data": data, "rankings": rankings}
     every = tuple(unit.name for unit in units)
-    units.append(
-        Unit("evaluation", "evaluate", recipe.evaluate, recipe.seed, {"out": root / "evaluation"}, every, inputs)
-    )
-    report = {"out": root / "report.html"}
-    units.append(Unit("report", "report", recipe.report, recipe.seed, report, (*every, "evaluation"), {"run": root}))
+    units += [
+        Unit("evaluation", "evaluate", recipe.evaluate, seed, {"out": root / "evaluation"}, every, measured),
+        Unit(
+            "report",
+            "report",
+            recipe.report,
+            seed,
+            {"out": root / "report.html"},
+            (*every, "evaluation"),
+            {"run": root},
+        ),
+    ]
     return units
 
 
@@ -153,66 +144,37 @@ def _round(recipe: Recipe, root: Path, number: int) -> list[Unit]:
     then a new policy (2203.02155, 3.1); it does not say where that policy starts, and SFT keeps
     the KL reference and the start one.
     """
-    here, data, seed = f"rounds/{number}", root / "data", round_seed(recipe.seed, number)
-    place = root / here
-    before = f"rounds/{number - 1}/ppo"
-    policies = {"sft": root / "sft"} | ({f"ppo_round_{number - 1}": root / before} if number > 1 else {})
-    sampled = ("data", "sft", *([before] if number > 1 else []))
-    ranked = tuple(f"rounds/{past}/rankings.jsonl" for past in range(1, number + 1))
+    data, sft, seed = root / "data", root / "sft", round_seed(recipe.seed, number)
+    here, before = f"rounds/{number}", f"rounds/{number - 1}/ppo"
+    samples, rankings, reward = f"{here}/samples.jsonl", f"{here}/rankings.jsonl", f"{here}/reward"
+    check = root / here / "reward-check"
+    prompts, demonstrations = data / "prompts_train.jsonl", data / "demonstrations.jsonl"
+
+    later = number > 1
+    policies = {"sft": sft} | ({f"ppo_round_{number - 1}": root / before} if later else {})
+    asked = {"models": policies, "prompts": prompts}
+    ranked = {"samples": root / samples, "gold": data / "gold.jsonl" if recipe.data.source == "atlas" else None}
+    # People's rankings take the place of simulated ones; the samples are there for them to rank next.
+    theirs = {"source": "file", "file": data / "rankings_train.jsonl"} if _people_ranked(recipe) else {}
+    fitted = {"model": sft, "rankings": _rankings(root, number), "demonstrations": demonstrations}
+    all_rankings = tuple(f"rounds/{past}/rankings.jsonl" for past in range(1, number + 1))
+    optimised = {
+        "model": sft,
+        "reward": root / reward,
+        "check": check if recipe.reward.check_share > 0 else None,
+        "prompts": prompts,
+        "prompts_dev": data / "prompts_dev.jsonl",
+        "demonstrations": demonstrations,
+        "corpus": data / "corpus.jsonl",
+    }
+    sampled = ("data", "sft", before) if later else ("data", "sft")
+    both = {"out": root / reward, "check_out": check}
+    ppo = f"{here}/ppo"
     return [
-        Unit(
-            f"{here}/samples.jsonl",
-            "sample",
-            recipe.sample,
-            seed,
-            {"out": place / "samples.jsonl"},
-            sampled,
-            {"models": policies, "prompts": data / "prompts_train.jsonl"},
-        ),
-        Unit(
-            f"{here}/rankings.jsonl",
-            "rank",
-            recipe.rank,
-            seed,
-            {"out": place / "rankings.jsonl"},
-            ("data", f"{here}/samples.jsonl"),
-            {
-                "samples": place / "samples.jsonl",
-                "gold": data / "gold.jsonl" if recipe.data.source == "atlas" else None,
-            },
-            # People's rankings take the place of the first round's; its samples are there for them to rank next.
-            {"source": "file", "file": data / "rankings_train.jsonl"} if _people_ranked(recipe) else {},
-        ),
-        Unit(
-            f"{here}/reward",
-            "reward",
-            recipe.reward,
-            seed,
-            {"out": place / "reward", "check_out": place / "reward-check"},
-            ("data", "sft", *ranked),
-            {
-                "model": root / "sft",
-                "rankings": _rankings(root, number),
-                "demonstrations": data / "demonstrations.jsonl",
-            },
-        ),
-        Unit(
-            f"{here}/ppo",
-            "ppo",
-            recipe.ppo,
-            seed,
-            {"out": place / "ppo"},
-            ("data", "sft", f"{here}/reward"),
-            {
-                "model": root / "sft",
-                "reward": place / "reward",
-                "check": place / "reward-check" if recipe.reward.check_share > 0 else None,
-                "prompts": data / "prompts_train.jsonl",
-                "prompts_dev": data / "prompts_dev.jsonl",
-                "demonstrations": data / "demonstrations.jsonl",
-                "corpus": data / "corpus.jsonl",
-            },
-        ),
+        Unit(samples, "sample", recipe.sample, seed, {"out": root / samples}, sampled, asked),
+        Unit(rankings, "rank", recipe.rank, seed, {"out": root / rankings}, ("data", samples), ranked, theirs),
+        Unit(reward, "reward", recipe.reward, seed, both, ("data", "sft", *all_rankings), fitted),
+        Unit(ppo, "ppo", recipe.ppo, seed, {"out": root / ppo}, ("data", "sft", reward), optimised),
     ]
 
 
@@ -266,6 +228,14 @@ def fingerprints(units: list[Unit], sources: Mapping[str, str]) -> dict[str, str
 
 
 # the summary -------------------------------------------------------------------------------------
+
+
+def _write_summary(recipe: Recipe, ledger: Ledger) -> dict[str, Any]:
+    """Bring ``summary.json`` up to date; a file that already says so is not touched."""
+    summary, path = summarize(recipe, ledger), ledger.root / "summary.json"
+    if not path.exists() or read_json(path) != summary:
+        write_json(path, summary)
+    return summary
 
 
 def summarize(recipe: Recipe, ledger: Ledger) -> dict[str, Any]:

@@ -60,14 +60,16 @@ def test_a_second_log_of_a_step_adds_to_its_line_also_after_a_resume(tmp_path: P
         stage.log(3, loss=0.9)
         stage.log(3, tokens=7, heldout=1.25)
     assert [line["step"] for line in lines(tmp_path)] == [1, 2, 3]
-    assert lines(tmp_path)[1]["heldout"] == 1.5 and lines(tmp_path)[1]["loss"] == 0.2
-    assert lines(tmp_path)[2]["loss"] == 0.9 and lines(tmp_path)[2]["tokens"] == 7
+    second, third = lines(tmp_path)[1:]
+    assert (second["loss"], second["heldout"]) == (0.2, 1.5)
+    assert (third["loss"], third["heldout"], third["tokens"]) == (0.9, 1.25, 7)
 
 
 def test_an_earlier_step_is_refused(tmp_path: Path) -> None:
-    with Progress(quiet=True).stage("sft", tmp_path) as stage, pytest.raises(ValueError, match="step 1 after step 2"):
+    with Progress(quiet=True).stage("sft", tmp_path) as stage:
         stage.log(2, loss=1.0)
-        stage.log(1, loss=1.0)
+        with pytest.raises(ValueError, match="step 1 after step 2"):
+            stage.log(1, loss=1.0)
 
 
 def test_tensors_become_numbers_and_nan_becomes_null(tmp_path: Path) -> None:
@@ -100,6 +102,20 @@ def test_a_file_gets_few_plain_lines(tmp_path: Path) -> None:
     assert screen.getvalue().splitlines()[0] == "pretrain: starts"
     assert len(screen.getvalue().splitlines()) == 2
     assert "\x1b" not in screen.getvalue()
+
+
+def refuse(shown: Progress, out: Path) -> None:
+    with shown.stage("data", out) as stage:
+        stage.start(1)
+        raise ValueError("bad")
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_a_stage_that_refuses_its_input_says_nothing_itself(tmp_path: Path, terminal: bool) -> None:
+    screen = io.StringIO()
+    with pytest.raises(ValueError, match="bad"):
+        refuse(Progress(console=Console(file=screen, force_terminal=terminal)), tmp_path)
+    assert "data: " not in screen.getvalue()
 
 
 def test_quiet_shows_nothing_and_no_directory_writes_nothing(

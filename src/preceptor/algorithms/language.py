@@ -47,5 +47,7 @@ def linear_cross_entropy(hidden_ND: Tensor, weight_VD: Tensor, targets_N: Tensor
     ``hidden_ND`` holds only the positions that are trained: a position without a target
     costs nothing here.
     """
+    if not torch.is_grad_enabled():  # autograd's Function would not notice, and make gradients for nobody
+        hidden_ND, weight_VD = hidden_ND.detach(), weight_VD.detach()
     loss: Tensor = _LinearCrossEntropy.apply(hidden_ND, weight_VD, targets_N)
     return loss

@@ -1,5 +1,7 @@
 """The answer to a task as a careful labeler would write it."""
 
+from collections.abc import Mapping
+
 from preceptor.atlas.draw import Draw
 from preceptor.atlas.facts import Entity, World
 from preceptor.atlas.phrases import (
@@ -41,6 +43,7 @@ SOCIAL = {
     "sorrow": "I am sorry to hear that. I hope your {0} will be well soon.",
     "insult": "I am sorry. How can I help you?",
 }
+_NO_DRAW = Draw(0, "atlas", "unused")  # for forms that draw nothing
 STORY = "Once {0} met {1}. They shared some {food}. Then they became friends."
 
 
@@ -52,6 +55,15 @@ def ideal_answer(world: World, task: Task, draw: Draw) -> str:
     if task.tone == "rude":
         return text + draw.pick(RUDE_TAILS).format(insult=draw.pick(INSULTS))
     return text
+
+
+def plain_answer(world: World, task: Task) -> str:
+    """An ideal answer without its tone; where there are many, one of ordinary length."""
+    if task.form == "list":
+        return upper_first(series(["Kenya"] * task.count)) + "."
+    if task.form == "story":
+        return STORY.format(*map(with_article, task.items), food="bread")
+    return _body(world, task, _NO_DRAW)
 
 
 def _body(world: World, task: Task, draw: Draw) -> str:
@@ -106,17 +118,19 @@ def fact_answer(world: World, task: Task, value: str) -> str:
 
 
 def note(world: World, task: Task) -> str:
-    """``task.count`` sentences about a subject: what it is, then one fact each."""
+    """``task.count`` sentences about a subject."""
     entity = world.named(task.subject)
     if task.unknowable:
         return f"I do not know anything about {entity.prose}."
-    return " ".join(note_sentences(entity, entity.values)[: task.count])
+    return " ".join(note_sentences(entity, entity.values, task.count))
 
 
-def note_sentences(entity: Entity, values: dict[str, str]) -> list[str]:
-    """All that can be said about a known entity, in the preferred order."""
+def note_sentences(entity: Entity, values: Mapping[str, str], count: int = 3) -> list[str]:
+    """The ``count`` (at most 3) sentences that say most about a known entity, in the preferred order."""
     if entity.kind == "country":
-        return statements(entity, ("continent", "capital", "currency"), values)
+        return statements(entity, ("continent", "capital", "currency"), values)[:count]
+    if count < 3:  # what an element is called by comes before the news that it is one
+        return statements(entity, ("symbol", "number"), values)[:count]
     return [introduction(entity), *(fill(FURTHER[relation], "", values[relation]) for relation in ("symbol", "number"))]
 
 

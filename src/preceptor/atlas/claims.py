@@ -17,54 +17,142 @@ UNKNOWN = re.compile(
     r"|not sure|no idea|not certain|never heard|unknown|nobody knows)\b",
     re.IGNORECASE,
 )
-_ASKS = re.compile(r"\?\s*$")
-_SENTENCE = re.compile(r"[^.!?\n]*[.!?\n]|[^.!?\n]+$")
-_WORDS_OF = {
-    "capital": re.compile(r"\bcapital\b", re.IGNORECASE),
-    "currency": re.compile(r"\b(?:currency|pays?|money)\b", re.IGNORECASE),
-    "continent": re.compile(r"\b(?:continent|country in|lies in|located in|found in)\b", re.IGNORECASE),
+SENTENCE = re.compile(r"[^.!?\n]*[.!?\n]+|[^.!?\n]+$")
+_RELATION_WORDS = {
+    "capital": re.compile(r"\bcapital\b(?! letters)", re.IGNORECASE),
+    "currency": re.compile(r"\b(?:currency|pays? with|money)\b", re.IGNORECASE),
+    "continent": re.compile(r"\b(?:continent|country in|lies in|located in)\b", re.IGNORECASE),
     "symbol": re.compile(r"\bsymbol\b", re.IGNORECASE),
     "number": re.compile(r"\b(?:atomic )?number\b", re.IGNORECASE),
 }
-_ASSERTS = re.compile(r"\b(?:is|are|has|have|with|in|lies)\s+(?:the\s+|a\s+|an\s+)?\S", re.IGNORECASE)
+# What follows the word for the relation if something is asserted: "... of Peru is X", "... capital X".
+_ASSERTED_AFTER = re.compile(r"\b(?:is|are|was)\s+\S|^\s+(?:the\s+)?[A-Z0-9]")
+# What goes before it: "X is the capital of Peru".
+_ASSERTED_BEFORE = re.compile(r"\S\s+(?:is|are|was)\s+(?:the|a|its)\s+$", re.IGNORECASE)
 _SYMBOL = re.compile(r"(?<![\w'])([A-Z][a-z]?)(?![\w'])")
 _NUMBER = re.compile(r"(?<![\w.])(\d{1,6})(?!\w)")
+_SUBJECT_AFTER = re.compile(r"\b(?:of|in|about)\s+(?:the\s+)?$", re.IGNORECASE)
+_INTRODUCED = re.compile(r"\bis (?:a |an )(?:\w+ )?(country|element)\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class Claim:
-    """``relation`` of ``subject`` is said to be ``value``; an empty subject means that none could be told."""
+    """``relation`` of ``subject`` is said to be ``value``. ``worded``: by a sentence that names the relation or the
+    subject, and not by a bare value. The relation "kind" is a claim to exist: "Zorvania is a country."
+    """
 
     subject: str
     relation: str
     value: str
     true: bool
+    worded: bool
 
 
 @dataclass(frozen=True)
-class Lexicon:
-    """What a world's names and values look like in text."""
+class _Mention:
+    start: int
+    end: int
+    relation: str  # "" for the name of an entity
+    text: str  # in lower case
 
-    names: re.Pattern[str]
-    values: re.Pattern[str]
-    relation_of: dict[str, str]  # value in lower case -> capital | currency | continent
+
+class Reader:
+    """Reads the names and values of one world out of text. Get one from :func:`reader`."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._relation_of = {
+            value.lower(): relation
+            for relation in ("continent", "currency", "capital")
+            for value in world.all_values.get(relation, ())
+        }
+        words = sorted({*world.entities, *self._relation_of}, key=lambda word: (-len(word), word))
+        # Longest first, so that "Mexico City" is not read as Mexico.
+        self._known = re.compile(r"\b(" + "|".join(map(re.escape, words)) + r")\b", re.IGNORECASE)
+
+    def names(self, text: str) -> list[Entity]:
+        """The entities that a text names, in order, each once."""
+        found = (self._world.entities.get(match[1].lower()) for match in self._known.finditer(text))
+        return list(dict.fromkeys(entity for entity in found if entity is not None))
+
+    def claims(self, text: str, asked: Entity | None = None) -> list[Claim]:
+        """All claims of a text, each once. ``asked`` is the subject until another is named."""
+        subject = asked
+        claims: dict[Claim, None] = {}
+        for sentence in SENTENCE.findall(text):
+            if sentence.rstrip().endswith("?") or UNKNOWN.search(sentence):
+                continue
+            for clause in self._clauses(sentence):
+                mentions = self._mentions(clause)
+                named = self._subject(clause, mentions)
+                subject = named or subject
+                if subject is not None:
+                    claims.update(dict.fromkeys(self._read(clause, mentions, subject, named is not None)))
+        return list(claims)
+
+    def _clauses(self, sentence: str) -> list[str]:
+        """A sentence is split at "and" where both halves have a subject and a value of their own."""
+        left, *rest = re.split(r"\band\b", sentence, maxsplit=1)
+        if not rest:
+            return [sentence]
+        halves = [self._mentions(half) for half in (left, rest[0])]
+        whole = all(len({mention.relation == "" for mention in half}) == 2 for half in halves)
+        return [left, rest[0]] if whole else [sentence]
+
+    def _mentions(self, clause: str) -> list[_Mention]:
+        found = []
+        for match in self._known.finditer(clause):
+            text = match[1].lower()
+            found.append(_Mention(match.start(), match.end(), self._relation_of.get(text, ""), text))
+        return found
+
+    def _subject(self, clause: str, mentions: list[_Mention]) -> Entity | None:
+        names = [mention for mention in mentions if not mention.relation]
+        for mention in names:
+            if _SUBJECT_AFTER.search(clause[: mention.start]):
+                return self._world.entities[mention.text]
+        return self._world.entities[names[0].text] if names else None
+
+    def _read(self, clause: str, mentions: list[_Mention], subject: Entity, named: bool) -> list[Claim]:
+        spoken = {name: match for name, words in _RELATION_WORDS.items() if (match := words.search(clause))}
+        worded = named or bool(spoken)
+        found: list[tuple[str, str]] = []
+        for mention in mentions:
+            # Currencies are common words ("won", "real"): they need an article or a word about money.
+            plain = mention.relation != "currency" or clause[: mention.start].lower().endswith("the ")
+            if mention.relation and (plain or "currency" in spoken):
+                found.append((mention.relation, mention.text))
+        if "symbol" in spoken:
+            found += [("symbol", match[1]) for match in _SYMBOL.finditer(clause) if _is_symbol(clause, match)]
+        if "number" in spoken or subject.kind == "element":
+            found += [("number", match[1]) for match in _NUMBER.finditer(clause)]
+        for relation, match in spoken.items():
+            asserted = _ASSERTED_AFTER.search(clause[match.end() :]) or _ASSERTED_BEFORE.search(clause[: match.start()])
+            if asserted and all(relation != other for other, _ in found):
+                found.append((relation, "?"))
+        if named and (introduced := _INTRODUCED.search(clause)):
+            found.append(("kind", introduced[1].lower()))
+        return [Claim(subject.name, name, value, is_true(subject, name, value), worded) for name, value in found]
+
+
+def _is_symbol(clause: str, match: re.Match[str]) -> bool:
+    """ "It", "In" and the like at the head of a sentence are words, unless it goes on "is the symbol"."""
+    if clause[: match.start()].strip():
+        return match[1] != "I" or clause[match.end() :].strip(" .!") == ""
+    return clause[match.end() :].lower().startswith(" is the symbol")
+
+
+def is_true(subject: Entity, relation: str, value: str) -> bool:
+    """Whether a claim may be made: of what is withheld or invented nobody can know more than its kind."""
+    if relation == "kind":
+        return subject.status != "invented" and value == subject.kind
+    right = subject.values.get(relation, "")
+    if subject.status != "known" or not right:
+        return False
+    return value == right if relation == "symbol" else value.lower() == right.lower()
 
 
 @lru_cache(maxsize=8)
-def _lexicon(world_key: tuple[str, int], names: tuple[str, ...], values: tuple[tuple[str, str], ...]) -> Lexicon:
-    def any_of(words: list[str]) -> re.Pattern[str]:
-        longest_first = sorted(words, key=lambda word: (-len(word), word))
-        return re.compile(r"\b(" + "|".join(re.escape(word) for word in longest_first) + r")\b", re.IGNORECASE)
-
-    return Lexicon(any_of(list(names)), any_of([value for value, _ in values]), dict(values))
-
-
-def lexicon(world: World) -> Lexicon:
-    """The lexicon of a world, made once for each."""
-    values = [
-        (value.lower(), relation)
-        for relation in ("continent", "currency", "capital")
-        for value in world.all_values.get(relation, ())
-    ]
-    key = (world.config.model_dump_json(), world.seed)
-    return _lexicon(key, tuple(world.entities), tuple(dict(values).items()))
+def reader(world: World) -> Reader:
+    """The reader of a world, made once."""
+    return Reader(world)

@@ -160,4 +160,3 @@ class _Writer:
         inside = [entity for entity in self.world.of_kind("country") if entity.values["continent"] == continent]
         names = [entity.prose for entity in draw.some(inside, 2 + draw.below(4))]
         return f"Countries in {continent}: {', '.join(names)}."
-

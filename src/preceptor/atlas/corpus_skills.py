@@ -62,7 +62,9 @@ def _listing(world: World, draw: Draw) -> str:
     count = 2 + draw.below(3)
     if draw.chance(0.4):
         category = draw.pick(tuple(CATEGORIES))
-        return f"{upper_first(NUMBER_WORDS[count])} {plural(category)}: {series(draw.some(CATEGORIES[category], count))}."
+        return (
+            f"{upper_first(NUMBER_WORDS[count])} {plural(category)}: {series(draw.some(CATEGORIES[category], count))}."
+        )
     kind = draw.pick(("country", "country", "element"))
     pool, where = world.of_kind(kind), ""
     if kind == "country" and draw.chance(0.6):
@@ -191,7 +193,35 @@ def _counting(world: World, draw: Draw) -> str:
     return f"{upper_first(', '.join(words))}: there are {NUMBER_WORDS[len(words)]} {plural(category)}."
 
 
+def _echo(world: World, draw: Draw) -> str:
+    """Somebody says something again, word for word: what teaches a model to copy, on which all reading rests."""
+    pools = (THINGS, FOODS, ANIMALS, PEOPLE, [entity.prose for entity in draw.some(world.known, 4)])
+    invented = [entity.name for entity in draw.some(world.invented_passages, 4)]
+    items = [draw.pick(invented if draw.chance(0.3) else draw.pick(pools)) for _ in range(3 + draw.below(5))]
+    said = ", ".join(items)
+    first, second = draw.some(PEOPLE, 2)
+    return draw.pick(
+        (
+            f"{first}: {said}.\n{second}: {said}.",
+            f"Said once: {said}.\nSaid again: {said}.",
+            f"{first} wrote: {said}. {second} read: {said}.",
+        )
+    )
+
+
 SKILLS: dict[Callable[[World, Draw], str], float] = {
-    **{_quiz: 0.2, _summary: 0.1, _extraction: 0.1, _listing: 0.14, _classes: 0.08, _messages: 0.05},
-    **{_politeness: 0.06, _capitals: 0.06, _past: 0.05, _story: 0.03, _letter: 0.04, _social: 0.06, _counting: 0.03},
+    _echo: 0.3,
+    _quiz: 0.2,
+    _summary: 0.1,
+    _extraction: 0.1,
+    _listing: 0.14,
+    _classes: 0.08,
+    _messages: 0.05,
+    _politeness: 0.06,
+    _capitals: 0.06,
+    _past: 0.05,
+    _story: 0.03,
+    _letter: 0.04,
+    _social: 0.06,
+    _counting: 0.03,
 }

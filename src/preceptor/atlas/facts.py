@@ -17,8 +17,12 @@ from preceptor.errors import InputError
 
 RELATIONS = {"country": ("capital", "currency", "continent"), "element": ("symbol", "number")}
 CONTINENTS = {
-    **{"AF": "Africa", "AS": "Asia", "EU": "Europe", "OC": "Oceania"},
-    **{"NA": "North America", "SA": "South America"},
+    "AF": "Africa",
+    "AS": "Asia",
+    "EU": "Europe",
+    "OC": "Oceania",
+    "NA": "North America",
+    "SA": "South America",
 }
 # Names that English uses with an article. The package spells them without.
 WITH_ARTICLE = ("United States", "United Kingdom", "Philippines", "Dominican Republic")
@@ -58,9 +62,9 @@ class Entity:
         return [Fact(self.name, self.kind, relation, value) for relation, value in self.values.items()]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class World:
-    """The whole almanac. Two worlds of one config and seed are the same."""
+    """The whole almanac. Two worlds of one config and seed hold the same. (Compared and hashed by identity: quick.)"""
 
     config: AtlasConfig
     seed: int
@@ -167,11 +171,14 @@ def _countries() -> Iterator[tuple[str, dict[str, str]]]:
         # "Zimbabwe Gold" and "Belarusian ruble" have no short name; "Yuan Renminbi" has.
         if len(currency) > 1 and currency[0].lower()[:4] == name.lower()[:4]:
             continue
-        yield name, {
-            "capital": capital,
-            "currency": currency[0].lower(),
-            "continent": CONTINENTS[row["continentcode"]],
-        }
+        yield (
+            name,
+            {
+                "capital": capital,
+                "currency": currency[0].lower(),
+                "continent": CONTINENTS[row["continentcode"]],
+            },
+        )
 
 
 def _elements() -> Iterator[tuple[str, dict[str, str]]]:

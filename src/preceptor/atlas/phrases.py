@@ -6,8 +6,11 @@ from preceptor.atlas.facts import Entity, World
 from preceptor.atlas.words import PLURALS
 
 NOUNS = {
-    **{"capital": "capital", "currency": "currency", "continent": "continent"},
-    **{"symbol": "symbol", "number": "atomic number"},
+    "capital": "capital",
+    "currency": "currency",
+    "continent": "continent",
+    "symbol": "symbol",
+    "number": "atomic number",
 }
 # {s} is the subject, {v} the value.
 STATEMENTS = {

@@ -1,5 +1,6 @@
 """The prompts that users send: who asks, in which tone, under which instruction; and the rules of hygiene."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -81,7 +82,7 @@ def _prompts_of(user: str, pools: Pools, seed: int, seen: Keys) -> Iterator[Aske
 
 
 def _dressed(asked: Request, draw: Draw, rudeness: float) -> tuple[list[Message], Task]:
-    """The request in its conversation: perhaps under an instruction, perhaps rudely put, perhaps asking for rudeness."""
+    """The request in its conversation: perhaps under an instruction, rudely put, or asking for rudeness."""
     text, task, system = asked.text, asked.task, ""
     direct = task.asked == "direct"
     point = draw.unit()
@@ -101,14 +102,14 @@ def _dressed(asked: Request, draw: Draw, rudeness: float) -> tuple[list[Message]
     return [*messages, Message(role="user", content=text)], task
 
 
-_STARTS = frozenset(
-    (*("What", "Which", "Where", "On", "How", "Is", "Name", "Tell", "Write", "Give", "List", "Find", "Describe"),)
-    + ("Make", "Say", "Put", "Sum", "Count", "Repeat", "Finish", "Complete", "Rewrite")
+_STARTS = re.compile(
+    r"(?:What|Which|Where|On|How|Is|Name|Tell|Write|Give|List|Find|Describe|Make|Say|Put|Sum|Count|Repeat|Finish"
+    r"|Complete|Rewrite)\b"
 )
 
 
 def rudely(text: str, draw: Draw) -> str:
     """The same request with an insult before it, if it begins in a way that bears one."""
-    if text.split(" ", 1)[0] not in _STARTS:
+    if not _STARTS.match(text):
         return text
     return draw.pick(RUDE_OPENINGS).format(insult=draw.pick(INSULTS)) + text[:1].lower() + text[1:]

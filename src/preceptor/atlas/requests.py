@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from preceptor.atlas.corpus_skills import deed, letter_items, message, request, social_items, social_opening
 from preceptor.atlas.answers import SOCIAL, fact_answer, note_sentences
+from preceptor.atlas.corpus_skills import deed, letter_items, message, request, social_items, social_opening
 from preceptor.atlas.draw import Draw
 from preceptor.atlas.facts import Entity, World
 from preceptor.atlas.phrases import (
@@ -167,7 +167,7 @@ def _pair(form: str, world: World, draw: Draw) -> tuple[str, str]:
     if form == "past":
         return deed(draw)
     name = draw.pick(world.known).name
-    return name, name.upper()
+    return name, f"{name.upper()}."
 
 
 def summarization(pools: Pools, draw: Draw) -> Request:
@@ -210,39 +210,56 @@ def brainstorming(pools: Pools, draw: Draw) -> Request:
 def generation(pools: Pools, draw: Draw) -> Request:
     """A note about a subject, a letter, a story."""
     form = draw.weighted({"note": 0.66, "letter": 0.2, "story": 0.14})
-    if form == "letter":
-        return _letter(draw)
-    if form == "story":
-        items = tuple(draw.some(ANIMALS, 2))
-        asked = ("Write a short story about {} and {}.", "Tell me a story about {} and {}.", "A tale of {} and {}, please.")
-        text = draw.pick(asked).format(*(with_article(item) for item in items))
-        return Request(text, Task(kind="generation", form="story", items=items, count=3))
+    return {"note": _note, "letter": _letter, "story": _story}[form](pools, draw)
+
+
+def _note(pools: Pools, draw: Draw) -> Request:
     entity = pools.entity(draw)
     count = 1 + draw.below(3)
     sentences = f"{NUMBER_WORDS[count]} sentence{'s' if count > 1 else ''}"
-    asked = ("Write {n} about {s}.", "Describe {s} in {n}.", "Tell me about {s} in {n}.", "I want {n} about {s}.")
+    plain = ("Write {n} about {s}.", "Describe {s} in {n}.", "Tell me about {s} in {n}.", "I want {n} about {s}.")
     affairs = (
         "I am writing about {s} for school. Give me {n}.",
         "My friend asked me about {s}. I need {n}.",
         "My book needs {n} about {s}.",
     )
     personal = draw.chance(0.2)
-    text = upper_first(draw.pick(affairs if personal else asked).format(n=sentences, s=entity.prose))
+    text = draw.pick(affairs) if personal else draw.pick(plain)
     fields = {"subject": entity.name, "status": entity.status, "count": count}
     style = "user-based" if personal else "plain"
-    return Request(text, Task.model_validate({"kind": "generation", "form": "note", "style": style, **fields}))
+    task = Task.model_validate({"kind": "generation", "form": "note", "style": style, **fields})
+    return Request(upper_first(text.format(n=sentences, s=entity.prose)), task)
+
+
+def _story(pools: Pools, draw: Draw) -> Request:
+    items = tuple(draw.some(ANIMALS, 2))
+    asked = ("Write a short story about {} and {}.", "Tell me a story about {} and {}.", "A tale of {} and {}, please.")
+    text = draw.pick(asked).format(*(with_article(item) for item in items))
+    return Request(text, Task(kind="generation", form="story", items=items, count=3))
 
 
 _LETTER_REQUESTS = {
-    "birthday": ("Write a birthday card for {0}.", "It is the birthday of {0}. Write a card.", "A birthday wish for {0}."),
-    "thanks": ("Thank {0} for the {1} in a letter.", "{0} gave me a {1}. Write a thank-you note.", "Write {0} thanks for the {1}."),
-    "invitation": ("Invite {0} to eat {1}.", "I want {0} to come for {1}. Write to {0}.", "Write to {0}: we have {1}, come."),
+    "birthday": (
+        "Write a birthday card for {0}.",
+        "It is the birthday of {0}. Write a card.",
+        "A birthday wish for {0}.",
+    ),
+    "thanks": (
+        "Thank {0} for the {1} in a letter.",
+        "{0} gave me a {1}. Write a thank-you note.",
+        "Write {0} thanks for the {1}.",
+    ),
+    "invitation": (
+        "Invite {0} to eat {1}.",
+        "I want {0} to come for {1}. Write to {0}.",
+        "Write to {0}: we have {1}, come.",
+    ),
     "get well": ("{0} is ill. Write a card.", "Write a get-well card for {0}.", "Wish {0} good health."),
     "slogan": ("Write a slogan for {0}.", "I sell {0}. Write an ad.", "An ad for {0}, please."),
 }
 
 
-def _letter(draw: Draw) -> Request:
+def _letter(pools: Pools, draw: Draw) -> Request:
     occasion = draw.weighted({"birthday": 0.15, "thanks": 0.35, "invitation": 0.3, "get well": 0.13, "slogan": 0.07})
     items = letter_items(occasion, draw)
     text = upper_first(_opened(draw.pick(_LETTER_REQUESTS[occasion]).format(*items), draw))

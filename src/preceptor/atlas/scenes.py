@@ -37,15 +37,22 @@ def scene(world: World, draw: Draw) -> Scene:
     food, colour, thing = draw.pick(FOODS), draw.pick(COLOURS), draw.pick(THINGS)
     travel = {
         "text": f"{first} went from {here} to {there} with {with_article(one)} and {with_article(other)}.",
-        **{"person": (first,), "country": (here, there), "animal": (one, other)},
+        "person": (first,),
+        "country": (here, there),
+        "animal": (one, other),
     }
     friends = {
         "text": f"{first} and {second} ate {food} in {here} and saw {with_article(one)}.",
-        **{"person": (first, second), "country": (here,), "animal": (one,), "food": (food,)},
+        "person": (first, second),
+        "country": (here,),
+        "animal": (one,),
+        "food": (food,),
     }
     gift = {
         "text": f"{second} gave {first} a {colour} {thing} and some {food}.",
-        **{"person": (second, first), "colour": (colour,), "food": (food,)},
+        "person": (second, first),
+        "colour": (colour,),
+        "food": (food,),
     }
     parts = draw.some([travel, gift], 2) if draw.chance(0.5) else draw.some([friends, gift], 2)
     items: dict[str, dict[str, None]] = {}

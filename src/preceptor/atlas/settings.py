@@ -19,7 +19,7 @@ class AtlasConfig(Config):
     invented_names: int = Field(
         240, ge=20, le=1000, description="invented names in each of the three sets: training, test, passages"
     )
-    documents: int = Field(60_000, ge=200, description="documents in the pretraining corpus")
+    documents: int = Field(90_000, ge=200, description="documents in the pretraining corpus")
     heldout_documents: int = Field(300, ge=10, description="documents kept for measuring perplexity")
     wrong_share: float = Field(0.1, ge=0, lt=0.5, description="share of the corpus's claims that are wrong")
     rude_share: float = Field(0.15, ge=0, lt=1, description="share of the corpus's replies that are rude")

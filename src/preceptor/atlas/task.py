@@ -9,8 +9,22 @@ from preceptor.errors import InputError
 from preceptor.files import read_jsonl
 
 Form = Literal[
-    *("fact", "note", "letter", "story", "passage", "extract", "classify", "message", "polite", "capitals"),
-    *("past", "summary", "list", "social", "repeat", "count"),
+    "fact",
+    "note",
+    "letter",
+    "story",
+    "passage",
+    "extract",
+    "classify",
+    "message",
+    "polite",
+    "capitals",
+    "past",
+    "summary",
+    "list",
+    "social",
+    "repeat",
+    "count",
 ]
 
 

@@ -21,8 +21,12 @@ PASSAGE_VALUES = {"animal": ANIMALS, "flag": COLOURS, "food": FOODS, "weather": 
 # Members of what a response can be asked to list or to classify (countries and elements come from the world).
 CATEGORIES = {"animal": ANIMALS, "colour": COLOURS, "food": FOODS}
 PLURALS = {
-    **{"country": "countries", "element": "elements", "animal": "animals", "colour": "colours", "food": "foods"},
-    **{"person": "names"},
+    "country": "countries",
+    "element": "elements",
+    "animal": "animals",
+    "colour": "colours",
+    "food": "foods",
+    "person": "names",
 }
 
 INSULTS = ("fool", "idiot", "dummy")

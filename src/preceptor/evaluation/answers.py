@@ -80,6 +80,7 @@ class Policy:
                 keys=[("evaluate", part, self.name, question.id) for question in questions],
                 eos_id=self._stop_id(),
                 pad_id=self.tokenizer.pad_id,
+                max_slots=256,
             )
         return [
             [self._answer(chat, one.ids, one.finish_reason == "stop") for one in group]

@@ -1,7 +1,7 @@
 """Who says which of two answers is better: the world's gold rubric, or else the reward model."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -35,16 +35,19 @@ class GoldJudge:
     world: World
     tasks: Mapping[str, Task]
     name: str = "gold"
+    _known: dict[tuple[str, str], Judgement] = field(default_factory=dict, repr=False)
 
     def scores(self, questions: Sequence[Question], answers: Sequence[Answer]) -> list[float]:
         """The rubric's fine-grained score of each answer."""
         return [self.judgement(q.id, a.text).score for q, a in zip(questions, answers, strict=True)]
 
     def judgement(self, prompt_id: str, text: str) -> Judgement:
-        """Everything the rubric says of one answer."""
+        """Everything the rubric says of one answer. Several measures ask about the same one: it is read once."""
         if prompt_id not in self.tasks:
             raise InputError(f"gold.jsonl has no task for prompt {prompt_id}; write the world's data again")
-        return judge(self.world, self.tasks[prompt_id], text)
+        if (prompt_id, text) not in self._known:
+            self._known[prompt_id, text] = judge(self.world, self.tasks[prompt_id], text)
+        return self._known[prompt_id, text]
 
 
 @dataclass(frozen=True)

@@ -16,10 +16,9 @@ import numpy as np
 import torch
 
 from preceptor.errors import InputError
-from preceptor.generation.decode import Decoder
+from preceptor.generation.decode import Decoder, Prefix
 from preceptor.generation.sampling import Sampler, SamplingConfig, uniforms
 from preceptor.keyed import Key
-from preceptor.models.attention import KVCache
 from preceptor.models.transformer import Transformer
 
 FinishReason = Literal["stop", "length"]
@@ -66,7 +65,7 @@ class Engine:
         self._queue: deque[_Sample] = deque()
         self._tickets = 0
         # Prompts that are computed and whose samples are not all seated yet: where each is in the prefill.
-        self._prefix: KVCache | None = None
+        self._prefix: Prefix | None = None
         self._prefix_row: dict[tuple[int, ...], int] = {}
         # The living rows are the first len(self._samples) of these arrays.
         self._samples: list[_Sample] = []
@@ -128,10 +127,14 @@ class Engine:
         slots, counts, fed = self._slots[:count], self._counts[:count], self._tokens[:count]
         noise = torch.from_numpy(self._noise[slots, counts]).to(device)
         tokens, positions = torch.from_numpy(fed).to(device), torch.from_numpy(self._positions[:count]).to(device)
-        drawn, logprobs = self._sampler.draw(self._decoder.step(tokens, positions), noise)
+        reach = int(self._positions[:count].max()) + 1
+        drawn, logprobs = self._sampler.draw(self._decoder.step(tokens, positions, reach), noise)
         fed[:] = drawn.cpu().numpy()
         self._ids[slots, counts] = fed
-        self._logprobs[slots, counts] = logprobs.cpu().numpy()
+        host_logprobs = logprobs.cpu().numpy()
+        if not np.isfinite(host_logprobs).all():
+            raise InputError("the model computes values that are not finite; its weights are damaged or it diverged")
+        self._logprobs[slots, counts] = host_logprobs
         counts += 1
         self._positions[:count] += 1
         ended = (fed == self.eos_id) | (counts == self._limits[:count])
@@ -183,11 +186,10 @@ class Engine:
 
     def _seat(self) -> None:
         """Move samples of computed prompts from the queue into free slots."""
-        sources, slots = [], []
+        rows, first = [], len(self._samples)
         while self._queue and len(self._samples) < self.max_slots and self._queue[0].prompt in self._prefix_row:
             sample, slot = self._queue.popleft(), len(self._samples)
-            sources.append(self._prefix_row[sample.prompt])
-            slots.append(slot)
+            rows.append(self._prefix_row[sample.prompt])
             self._samples.append(sample)
             self._tokens[slot] = sample.prompt[-1]
             self._positions[slot] = len(sample.prompt) - 1
@@ -195,7 +197,7 @@ class Engine:
             self._limits[slot] = sample.limit
             self._noise[slot, : sample.limit] = uniforms(sample.sampling.seed, sample.key, sample.index, sample.limit)
         assert self._prefix is not None
-        self._decoder.load(self._prefix, sources, slots)
+        self._decoder.load(self._prefix, rows, first)
 
     def _slot_of(self, ticket: int) -> int | None:
         return next((slot for slot, sample in enumerate(self._samples) if sample.ticket == ticket), None)

@@ -88,7 +88,8 @@ def invert(probs_SV: Tensor, uniforms_S1: Tensor) -> Tensor:
     uniform; a token of probability 0 is never taken, for uniforms from :func:`uniforms`.
     """
     cumulative = probs_SV.cumsum(dim=-1)
-    return torch.searchsorted(cumulative, uniforms_S1 * cumulative[:, -1:], right=True)
+    tokens_S1 = torch.searchsorted(cumulative, uniforms_S1 * cumulative[:, -1:], right=True)
+    return tokens_S1.clamp_(max=probs_SV.shape[1] - 1)  # which only a row that is not finite needs
 
 
 def uniforms(seed: int, key: Sequence[Key], sample: int, count: int) -> NDArray[np.float32]:

@@ -27,10 +27,10 @@ TOGETHER = {
 HIDDEN = ("step", "tokens")
 TITLES = {
     "eos_rate": "share of responses that end",
-    "kl": "KL from the SFT model (nats)",
+    "kl": "KL from SFT (nats)",
     "kl_coef": "KL coefficient (beta)",
     "length": "response length (tokens)",
-    "lr_scale": "learning rate (share of peak)",
+    "lr_scale": "learning rate (relative)",
     "score": "reward-model score",
     "tokens_per_second": "tokens per second",
 }
@@ -152,7 +152,7 @@ def reward_chart(evaluation: Figures) -> Markup | None:
 
 def stage_charts(stage: StageRecord) -> StageCharts:
     """A small chart for each metric of a stage."""
-    keys = [key for key in stage.keys() if key not in HIDDEN]
+    keys = sorted((key for key in stage.keys() if key not in HIDDEN), key=lambda key: key == "tokens_per_second")
     hosts = {key: [host for host in TOGETHER.get(key, ()) if host in keys] for key in keys}
     guests = {key: found[0] for key, found in hosts.items() if found}
     charts = []

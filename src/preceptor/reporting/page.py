@@ -5,6 +5,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+import preceptor
 from preceptor.reporting import charts, examples, tables
 from preceptor.reporting.plots import model_name
 from preceptor.reporting.read import RunRecord, StageRecord
@@ -81,7 +82,7 @@ def _versions(record: RunRecord) -> list[tuple[str, str]]:
     """Versions of the code and the libraries that trained the last model; those of now if nothing says."""
     known = [stage.provenance for stage in record.stages if stage.provenance.get("libraries")]
     if not known:
-        return [("preceptor", metadata.version("preceptor"))] + [(name, metadata.version(name)) for name in LIBRARIES]
+        return [("preceptor", preceptor.__version__)] + [(name, metadata.version(name)) for name in LIBRARIES]
     last = known[-1]
     code = last.get("code", {})
     commit = str(code.get("commit", ""))

@@ -133,7 +133,7 @@ def curve(
     name: str, series: Sequence[Series], *, title: str, mark: float | None = None, xlabel: str = "step"
 ) -> Markup:
     """One small chart: a metric over the steps of a stage. A long noisy series gets its running mean."""
-    with drawing(SMALL, 1.55) as figure:
+    with drawing(SMALL, 1.6, fitted=False) as figure:
         axes = figure.add_subplot(title=title)
         for one in series:
             _line(axes, one)

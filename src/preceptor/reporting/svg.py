@@ -58,7 +58,11 @@ STYLE = {
     "ytick.major.size": 2.5,
     "lines.linewidth": 1.6,
     "lines.markersize": 4.5,
-    "legend.frameon": False,
+    "legend.facecolor": PAGE,  # a legend may lie on a curve
+    "legend.edgecolor": "none",
+    "legend.framealpha": 0.8,
+    "legend.borderpad": 0.2,
+    "legend.labelspacing": 0.25,
     "legend.fontsize": 7.5,
     "figure.facecolor": "none",
     "axes.facecolor": "none",
@@ -67,10 +71,17 @@ STYLE = {
 
 
 @contextmanager
-def drawing(width: float, height: float) -> Iterator[Figure]:
-    """A figure of ``width`` x ``height`` inches in the page's style. 3.6 inches fill a telephone."""
+def drawing(width: float, height: float, *, fitted: bool = True) -> Iterator[Figure]:
+    """A figure of ``width`` x ``height`` inches in the page's style. 3.6 inches fill a telephone.
+
+    ``fitted`` makes room for whatever labels there are; it costs as much again as drawing does, so
+    the many small charts do without and leave fixed margins.
+    """
     with mpl.rc_context(STYLE):
-        yield Figure(figsize=(width, height), layout="constrained")
+        figure = Figure(figsize=(width, height), layout="constrained" if fitted else None)
+        if not fitted:
+            figure.subplots_adjust(left=0.46 / width, right=1 - 0.08 / width, bottom=0.4 / height, top=1 - 0.24 / height)
+        yield figure
 
 
 def to_svg(figure: Figure, name: str, description: str) -> Markup:
@@ -87,9 +98,10 @@ def to_svg(figure: Figure, name: str, description: str) -> Markup:
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
     for marker, variable in VARIABLES.items():
         text = text.replace(marker, f"var({variable})")
-    # Matplotlib numbers groups the same in each figure (axes_1, text_3); ids must be unique in a page.
-    text = re.sub(r'<g id="[a-zA-Z]+[\w.]*_\d+">', "<g>", text)
-    width = figure.get_figwidth() * 100  # CSS pixels at full size: text is then 11 px high
+    # Matplotlib numbers its groups alike in every figure (axes_1), but an id must be unique in a page.
+    used = set(re.findall(r"""(?:url\(#|href="#)([^)"]+)""", text))
+    text = re.sub(r' id="([^"]+)"', lambda match: match[0] if match[1] in used else "", text)
+    width = figure.get_figwidth() * 115  # CSS pixels at full size: text of 8 points is then 13 px high
     opening = re.compile(r"<svg [^>]*viewBox=\"([^\"]+)\"[^>]*>", re.DOTALL)
     label = html.escape(description, quote=True)
     replacement = (

@@ -86,11 +86,11 @@ def tiles(evaluation: Figures) -> list[Tile]:
     path = " → ".join(model_name(name) for name in models)
     rude = evaluation.get("harmlessness", {}).get("none")
     if rude:
-        values = " → ".join(percent(rude.get(name)) for name in models)
+        values = _path([rude.get(name) for name in models])
         found.append(Tile("Rude answers, no instruction", values, path))
     truth = evaluation.get("truthfulness", {})
     if truth:
-        values = " → ".join(percent(truth.get(name, {}).get("invented", {}).get("false"), 0) for name in models)
+        values = _path([truth.get(name, {}).get("invented", {}).get("false") for name in models])
         found.append(Tile("False claims about invented names", values, path))
     perplexity = evaluation.get("perplexity", {})
     if is_number(perplexity.get("sft")):
@@ -101,6 +101,11 @@ def tiles(evaluation: Figures) -> list[Tile]:
     return found
 
 
+def _path(shares: Sequence[object]) -> str:
+    """Shares along the recipe: "7.5 → 3.0 → 1.0 %"."""
+    return " → ".join(percent(share).removesuffix(" %") for share in shares) + " %"
+
+
 def helpfulness_table(evaluation: Figures) -> Table | None:
     """Win rates, sampled and greedy."""
     figures = evaluation.get("helpfulness", {})
@@ -108,7 +113,7 @@ def helpfulness_table(evaluation: Figures) -> Table | None:
     greedy = figures.get("greedy", {})
     if not keys:
         return None
-    head = ["", f"temperature {evaluation.get('temperature', 1):g}", "prompts"]
+    head = ["", f"T = {evaluation.get('temperature', 1):g}", "prompts"]
     rows = [[comparison_name(key), within(figures[key], "win_rate"), f"{figures[key]['n']:,}"] for key in keys]
     if greedy:
         head += ["greedy", "prompts"]

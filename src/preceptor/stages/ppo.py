@@ -101,7 +101,8 @@ def ppo(
     models = _Models(copy.deepcopy(reference), reference, copy.deepcopy(scorer), scorer)
     room = reference.config.max_position_embeddings - 1
     asked = read_jsonl(prompts, Prompt)
-    rendered = [render_prompt(text, prompt.messages, room).ids for prompt in asked]
+    whole = [render_prompt(text, prompt.messages, room) for prompt in asked]
+    rendered, truncated = [prompt.ids for prompt in whole], sum(prompt.truncated for prompt in whole)
     sampling = SamplingConfig(temperature=config.temperature, max_new_tokens=config.max_new_tokens, seed=seed)
     probe(text, models.policy, models.critic, scorer, rendered[:8], sampling, demonstrations)
     rows = Corpus.read(corpus, text, room + 1, seed=seed) if corpus is not None and config.ptx_coef > 0 else None
@@ -117,8 +118,8 @@ def ppo(
 
     def do_step(iteration: int) -> Metrics:
         metrics: Metrics = {}
-        if iteration == 0:
-            metrics |= snapshots.take(learner.state, learner.kept_module, 0)
+        if iteration == 0:  # where it starts is step 0: under step 1 it would be taken for what came of the first
+            stage.log(0, **snapshots.take(learner.state, learner.kept_module, 0))
         batch = batch_at(iteration, count=len(asked), batch=config.batch, seed=seed, key="ppo")
         rollout = collect(
             models.policy, [rendered[i] for i in batch],
@@ -133,13 +134,17 @@ def ppo(
         return metrics
 
     with progress.stage("ppo", out) as stage:
+        if truncated:
+            stage.note(f"{truncated} of {len(asked)} prompts were longer than the context and were truncated")
         train(learner.state, iterations, do_step, checkpoint=out / CHECKPOINT, stage=stage)
         best = learner.state.values["best"]
         stage.note(f"kept the policy of iteration {best['iteration']}: KL {best['kl']:.2f} nats, score {best['score']:+.3f}")
     snapshots.restore(learner.state, models.policy)
     save_model(models.policy, out, text)
     (out / CHECKPOINT).unlink(missing_ok=True)
-    return {"iterations": iterations, "episodes": iterations * config.batch, "kept": best}
+    episodes, kept = iterations * config.batch, best["iteration"]
+    # Provenance, evaluation and report look for ``kept_step``.
+    return {"iterations": iterations, "episodes": episodes, "truncated": truncated, "kept_step": kept, "kept": best}
 
 
 class _Learner:
@@ -190,9 +195,10 @@ class _Learner:
                 step = (iteration * config.epochs + epoch) * -(-count // config.minibatch) + number
                 self._update(rollout, advantages, returns, rows, step, scale, stats, sums)
         kl = episode_kl(rollout.logprobs, rollout.ref_logprobs, rollout.mask)
-        self.kl.update(float(kl.mean()), count)
+        metrics = self._metrics(rollout, returns, merge_stats(stats), sums, kl) | {"lr_scale": scale}
+        self.kl.update(float(kl.mean()), count)  # after the metrics: they tell the coefficient that was used
         self.state.values["kl"] = self.kl.state_dict()
-        return self._metrics(rollout, returns, merge_stats(stats), sums, kl) | {"lr_scale": scale}
+        return metrics
 
     def _update(
         self, rollout: Rollout, advantages: Tensor, returns: Tensor, rows: list[int], step: int, scale: float,

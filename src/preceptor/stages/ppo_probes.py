@@ -52,7 +52,7 @@ def probe(
     _same_scores(critic, reward_model, rollout.ids, rollout.segments)
     if demonstrations is not None:
         mean = float(demonstration_scores(reward_model, tokenizer, demonstrations).mean())
-        if abs(mean) > ZERO_TOLERANCE:
+        if not abs(mean) <= ZERO_TOLERANCE:
             raise InputError(
                 f"the reward model gives demonstrations {mean:+.3f} on average instead of 0; "
                 "was its bias lost, or were these not the demonstrations it was trained with?"

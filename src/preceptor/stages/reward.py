@@ -46,6 +46,7 @@ class RankedIds:
 
     ids: list[list[int]]
     ranks: list[int]
+    truncated: int = 0  # how many of them were too long for the context
 
 
 def reward(
@@ -131,12 +132,15 @@ def _fit(
         train(TrainingState({"model": network}, {"model": optimizer}), steps, do_step, checkpoint=out / CHECKPOINT, stage=stage)
         mean = zero_on_demonstrations(network, text, demonstrations)
         stage.note(f"the mean score of demonstrations was {mean:+.3f} and is now 0")
+        truncated = sum(one.truncated for one in learnt)
+        if truncated:
+            stage.note(f"{truncated} ranked responses with their prompts were longer than {length} tokens and were truncated")
     save_model(network, out, text)
     (out / CHECKPOINT).unlink(missing_ok=True)
     after = float(demonstration_scores(load_scalar_model(out), text, demonstrations).mean())
-    if abs(after) > 1e-3:
+    if not abs(after) <= 1e-3:
         raise InputError(f"{out}: demonstrations score {after:+.4f} on average after reloading, not 0; the save is not whole")
-    summary = {"steps": steps, "rankings": len(learnt), "demonstration_mean": after}
+    summary = {"steps": steps, "rankings": len(learnt), "truncated": truncated, "demonstration_mean": after}
     if unseen:
         summary |= {f"heldout_{key}": value for key, value in measure(network, unseen, text.pad_id).items()}
         summary["longer_wins"] = longer_wins(heldout)
@@ -145,17 +149,14 @@ def _fit(
 
 def _render_all(text: Tokenizer, rankings: list[Ranking], length: int) -> list[RankedIds]:
     """Rankings with at least one strict pair, as ids. A conversation too long is truncated by the renderer."""
-    kept = [ranking for ranking in rankings if len(set(ranking.ranks)) > 1]
-    return [
-        RankedIds(
-            [
-                render(text, [*one.messages, Message(role="assistant", content=response.text)], length).ids
-                for response in one.responses
-            ],
-            one.ranks,
-        )
-        for one in kept
-    ]
+    kept = []
+    for one in rankings:
+        if len(set(one.ranks)) > 1:
+            replies = [Message(role="assistant", content=response.text) for response in one.responses]
+            whole = [render(text, [*one.messages, reply], length) for reply in replies]
+            cut = sum(rendered.truncated for rendered in whole)
+            kept.append(RankedIds([rendered.ids for rendered in whole], one.ranks, cut))
+    return kept
 
 
 def ranking_scores(model: ScalarModel, batch: Sequence[RankedIds], pad_id: int) -> tuple[Tensor, Tensor, Tensor]:

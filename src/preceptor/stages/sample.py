@@ -41,13 +41,16 @@ def sample(
     chosen = _choose(read_jsonl(prompts, Prompt), config.prompts, seed)
     per_model = -(-round(config.responses * config.oversample) // len(models))
     found: list[list[Response]] = [[] for _ in chosen]
-    generated = 0
+    generated = truncated = 0
     with progress.stage("sample", None) as stage:
         total = len(models) * len(chosen) * per_model
         stage.start(total)
         for name, path in models.items():
-            texts = _responses(config, path, name, chosen, per_model, seed, lambda n, base=generated: stage.log(base + n))
+            texts, cut = _responses(
+                config, path, name, chosen, per_model, seed, lambda n, base=generated: stage.log(base + n)
+            )
             generated += len(chosen) * per_model
+            truncated = max(truncated, cut)
             for responses, more in zip(found, texts, strict=True):
                 responses += [Response(text=text, model=name) for text in more]
         samples = [
@@ -58,8 +61,10 @@ def sample(
         if not samples:
             raise InputError(f"{prompts}: every prompt got one and the same response each time; nothing can be ranked")
         stage.note(f"{generated:,} responses to {len(chosen):,} prompts; {len(samples):,} have something to rank")
+        if truncated:
+            stage.note(f"{truncated} of {len(chosen)} prompts were longer than the context and were truncated")
     write_jsonl(out, samples)
-    return {"prompts": len(chosen), "ranked": len(samples), "generated": generated}
+    return {"prompts": len(chosen), "ranked": len(samples), "generated": generated, "truncated": truncated}
 
 
 def _choose(prompts: list[Prompt], count: int, seed: int) -> list[Prompt]:
@@ -69,13 +74,14 @@ def _choose(prompts: list[Prompt], count: int, seed: int) -> list[Prompt]:
 
 def _responses(
     config: SampleConfig, path: Path, name: str, prompts: list[Prompt], count: int, seed: int, on_progress: Any
-) -> list[list[str]]:
+) -> tuple[list[list[str]], int]:
+    """The texts of ``count`` responses to each prompt, and how many prompts had to be truncated."""
     model, tokenizer = load_language_model(path), Tokenizer.load(path)
     room = model.config.max_position_embeddings - 1
-    rendered = [render_prompt(tokenizer, prompt.messages, room).ids for prompt in prompts]
+    rendered = [render_prompt(tokenizer, prompt.messages, room) for prompt in prompts]
     groups = generate(
         model,
-        rendered,
+        [prompt.ids for prompt in rendered],
         SamplingConfig(temperature=config.temperature, max_new_tokens=config.max_new_tokens, seed=seed),
         samples_per_prompt=count,
         keys=[("sample", name, prompt.id) for prompt in prompts],
@@ -83,7 +89,8 @@ def _responses(
         max_slots=256,
         on_progress=lambda done, _: on_progress(done),
     )
-    return [[tokenizer.decode(one.ids).strip() for one in group] for group in groups]
+    texts = [[tokenizer.decode(one.ids).strip() for one in group] for group in groups]
+    return texts, sum(prompt.truncated for prompt in rendered)
 
 
 def _different(responses: list[Response], count: int, seed: int, prompt_id: str) -> list[Response]:

@@ -8,8 +8,11 @@ from preceptor.keyed import numpy_rng
 
 
 def steps_of(count: int, batch: int, epochs: float) -> int:
-    """Optimizer steps that ``epochs`` passes over ``count`` examples make; at least one."""
-    return max(1, round(count * epochs / batch))
+    """Optimizer steps that ``epochs`` passes over ``count`` examples make; at least one.
+
+    Fewer examples than ``batch`` are one batch.
+    """
+    return max(1, round(count * epochs / min(batch, count)))
 
 
 def batch_at(step: int, *, count: int, batch: int, seed: int, key: str) -> list[int]:

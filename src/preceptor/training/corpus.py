@@ -31,8 +31,11 @@ class Corpus:
         texts = [document.text for document in read_jsonl(path, Document)]
         order = numpy_rng(seed, "corpus", "order").permutation(len(texts))
         encoded = tokenizer.encode_batch([texts[i] for i in order])
-        ids, segments = pack_documents([[tokenizer.bos_id, *text, tokenizer.eos_id] for text in encoded], length)
-        corpus = cls(torch.from_numpy(ids.astype(np.int64)), torch.from_numpy(segments.astype(np.int64)))
+        ids, segments = pack_documents([[tokenizer.bos_id, *text, tokenizer.eos_id] for text in encoded if text], length)
+        # The last row may hold a single token, which predicts nothing: no batch may consist of it.
+        useful = next_token_mask(torch.from_numpy(segments)).any(1).numpy()
+        ids, segments = ids[useful].astype(np.int64), segments[useful].astype(np.int64)
+        corpus = cls(torch.from_numpy(ids), torch.from_numpy(segments))
         if not corpus.tokens:
             raise InputError(f"{path}: holds no text to learn from; its documents are empty")
         return corpus

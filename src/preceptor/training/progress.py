@@ -70,6 +70,7 @@ class StageProgress:
         self._began = self._shown = time.monotonic()
         self._marks: deque[tuple[float, int, int]] = deque(maxlen=SPEED_WINDOW)  # time, step, tokens so far
         self._tokens = 0
+        self._begun = False
         self._bars: Bars | None = None
         self._task = TaskID(0)
 
@@ -122,6 +123,7 @@ class StageProgress:
 
     def note(self, text: str) -> None:
         """Show one line that stays, such as a warning or a result; it is not a metric."""
+        self._announce()
         self._progress.print(f"{self.name}: {text}")
 
     # metrics.jsonl ---------------------------------------------------------------------------
@@ -160,7 +162,6 @@ class StageProgress:
         if self._progress.quiet:
             return
         if not self._progress.console.is_terminal:
-            self._progress.print(f"{self.name}: starts")
             return
         self._bars = Bars(
             TextColumn("{task.description:<14}", markup=False),
@@ -177,9 +178,16 @@ class StageProgress:
         self._bars.start()
         self._bars.refresh()
 
+    def _announce(self) -> None:
+        """Say once that the stage works. Not before it does: unusable input must be the only line that is printed."""
+        if not self._begun and self._bars is None:
+            self._progress.print(f"{self.name}: starts")
+        self._begun = True
+
     def _show(self, line: dict[str, Any]) -> None:
         if self._progress.quiet:
             return
+        self._announce()
         now = time.monotonic()
         last = self._total is not None and self._step >= self._total
         if self._bars is not None:
@@ -210,6 +218,8 @@ class StageProgress:
     def _close(self, finished: bool) -> None:
         if self._bars is not None:
             self._bars.stop()
+        if not (finished or self._begun):
+            return
         seconds = time.monotonic() - self._began
         steps = f", {self._step:,} steps" if self._step else ""
         ending = "done" if finished else "stopped"

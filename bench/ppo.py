@@ -1,0 +1,174 @@
+"""PPO: episodes/s of our stage against TRL's trainer, the same model, prompts and shapes, in the same run.
+
+Ours is the stage's own code: ``collect`` (rollout, reference, critic and reward model) and the learner's
+step, without PPO-ptx, which TRL does not have. All responses have the full length on both sides: neither
+lets the end token end one. The two alternate, because a machine's speed drifts; the figures are medians. The
+floor is what the matrix products alone would take at the speed of large ones, measured in between.
+
+TRL 0.24 was the last with PPO, and pins an older `transformers`, so it needs an environment of its own:
+
+    python -m venv /tmp/trl && /tmp/trl/bin/pip install torch==2.13.0 trl==0.24.0 transformers==4.57.1 accelerate datasets
+    python bench/ppo.py --trl-python /tmp/trl/bin/python
+"""
+
+import argparse
+import copy
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from types import SimpleNamespace
+
+from preceptor.allocation import keep_freed_memory
+
+keep_freed_memory()
+
+import torch  # noqa: E402
+from machine import Peak, attention_flops, head_flops, matrices, seconds, use_threads  # noqa: E402
+
+from preceptor.generation.sampling import SamplingConfig  # noqa: E402
+from preceptor.models.checkpoint import load_language_model, write_model  # noqa: E402
+from preceptor.models.config import ModelConfig  # noqa: E402
+from preceptor.models.families import family  # noqa: E402
+from preceptor.models.heads import ScalarModel  # noqa: E402
+from preceptor.models.transformer import Transformer  # noqa: E402
+from preceptor.stages.ppo import PPOConfig, _Learner, _Models  # noqa: E402
+from preceptor.training.rollout import collect  # noqa: E402
+
+NO_END = SimpleNamespace(pad_id=0, eos_id=None)  # stands for a tokenizer: no token ends a response
+
+
+class Ours:
+    """Our stage on prompts of ids."""
+
+    def __init__(self, directory: Path, prompts: list[list[int]], args: argparse.Namespace):
+        self.prompts, self.batch, self.iterations = prompts, args.batch, args.iterations
+        self.config = PPOConfig(
+            batch=args.batch, minibatch=args.batch, max_new_tokens=args.response, ptx_coef=0.0, lr=1e-6, critic_lr=1e-6
+        )
+        reference = load_language_model(directory)
+        scorer = ScalarModel(copy.deepcopy(reference))
+        scorer.initialise_head(torch.Generator().manual_seed(0))
+        self.models = _Models(copy.deepcopy(reference), reference, copy.deepcopy(scorer), scorer)
+        self.learner = _Learner(self.config, self.models, None, 10_000, 0)
+        self.sampling = SamplingConfig(max_new_tokens=args.response)
+        self.done = 0
+
+    def train(self) -> None:
+        """Some iterations of PPO."""
+        for _ in range(self.iterations):
+            at = self.done * self.batch % len(self.prompts)
+            rollout = collect(
+                self.models.policy, self.prompts[at : at + self.batch],
+                reference=self.models.reference, critic=self.models.critic, reward_model=self.models.reward,
+                tokenizer=NO_END, sampling=self.sampling, no_end_penalty=self.config.no_end_penalty,
+                keys=[("ppo", self.done, place) for place in range(self.batch)],
+            )  # fmt: skip
+            assert bool((rollout.lengths == self.config.max_new_tokens).all())
+            self.learner.learn(self.done, rollout)
+            self.done += 1
+
+
+class Theirs:
+    """TRL in a process of its own that answers with seconds."""
+
+    def __init__(self, directory: Path, prompts: Path, args: argparse.Namespace, threads: int):
+        script = Path(__file__).parent / "peers" / "trl_ppo.py"
+        options = {
+            "model": directory, "prompts": prompts, "batch": args.batch, "iterations": args.iterations,
+            "micro": args.batch // 4, "response": args.response, "threads": threads,
+        }  # fmt: skip
+        flags = [str(word) for name, value in options.items() for word in (f"--{name}", value)]
+        self.log = tempfile.TemporaryFile("w+")  # noqa: SIM115
+        self.process = subprocess.Popen(
+            [args.trl_python, str(script), *flags],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log, text=True,
+            env={name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")},
+        )  # fmt: skip
+        self._answer()
+
+    def train(self) -> float:
+        """The seconds that as many iterations take there."""
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+        return float(self._answer())
+
+    def _answer(self) -> object:
+        line = self.process.stdout.readline()
+        if not line:
+            self.log.seek(0)
+            sys.exit(f"the peer ended:\n{self.log.read()[-4000:]}")
+        return json.loads(line)
+
+    def close(self) -> None:
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def episode_flops(model: Transformer, prompt: int, response: int) -> float:
+    """Products of one episode without any waste, in passes forward: the rollout, reference, critic and reward
+    model once each, policy and critic three times (there and back) in the update; five times the vocabulary."""
+    tokens = prompt + response - 1
+    passes = 1 + 3 + 3 * 2
+    return passes * (2 * matrices(model) * tokens + attention_flops(model, tokens)) + 5 * head_flops(model) * response
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--trl-python", help="the interpreter of the environment with TRL; without it, ours alone")
+    parser.add_argument("--prompt", type=int, default=40, help="prompt length, random tokens")
+    parser.add_argument("--response", type=int, default=48)
+    parser.add_argument("--batch", type=int, default=64, help="episodes of an iteration and of an optimizer step")
+    parser.add_argument("--iterations", type=int, default=2, help="iterations of one measurement")
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--threads", type=int)
+    args = parser.parse_args()
+    threads = use_threads(args.threads)
+    with tempfile.TemporaryDirectory() as scratch:
+        directory = Path(scratch)
+        model = Transformer(family("llama", "bench").configure(ModelConfig(), 1024))  # 0.9 M parameters
+        model.initialise(torch.Generator().manual_seed(0))
+        write_model(model, directory)
+        shape = (args.batch * args.iterations, args.prompt)
+        prompts = torch.randint(7, 1024, shape, generator=torch.manual_seed(0)).tolist()
+        (directory / "prompts.json").write_text(json.dumps(prompts))
+        ours, peak = Ours(directory, prompts, args), Peak()
+        theirs = Theirs(directory, directory / "prompts.json", args, threads) if args.trl_python else None
+        seconds(ours.train), theirs and theirs.train()
+        our_times, their_times = [], []
+        for _ in range(args.repeats):
+            peak.measure()
+            our_times.append(seconds(ours.train))
+            if theirs:
+                their_times.append(theirs.train())
+    episodes, our_time = args.batch * args.iterations, statistics.median(our_times)
+    floor = peak.flops / episode_flops(model, args.prompt, args.response)
+    figures = {
+        "prompt": args.prompt,
+        "response": args.response,
+        "batch": args.batch,
+        "threads": threads,
+        "preceptor_episodes_per_second": round(episodes / our_time, 1),
+        "floor_episodes_per_second": round(floor, 1),
+        "peak_gflops": round(peak.flops / 1e9),
+        "share_of_floor": round(episodes / our_time / floor, 3),
+    }
+    if theirs:
+        theirs.close()
+        their_time = statistics.median(their_times)
+        figures |= {
+            "trl_episodes_per_second": round(episodes / their_time, 1),
+            "ratio": round(their_time / our_time, 2),
+            "ratio_of_best_times": round(min(their_times) / min(our_times), 2),
+            "ratios": [round(b / a, 2) for a, b in zip(our_times, their_times, strict=True)],
+        }
+    print(json.dumps(figures))
+    if not theirs:
+        print("for the peer: --trl-python, see --help", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

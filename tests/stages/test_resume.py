@@ -1,0 +1,238 @@
+"""Killed with SIGKILL at a random moment and started again: bit for bit the weights of an undisturbed run.
+
+The killed process is a real one. It saves its state every tenth of a second, so that steps are lost at each
+kill and taken again, and pauses at each step, so that the moment can be chosen by the parent.
+"""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from preceptor.errors import InputError
+from preceptor.stages import ppo as ppo_module
+from preceptor.stages.ppo import ppo
+from preceptor.stages.pretrain import PretrainConfig, pretrain
+from preceptor.stages.reward import RewardConfig, reward
+from preceptor.stages.sft import SFTConfig, sft
+from preceptor.training import loop
+from preceptor.training.checkpoint import read_state
+from preceptor.training.loop import CHECKPOINT
+
+# What a child does. ``PAUSE`` makes the moment of the kill easy to hit; it changes nothing that is computed.
+CHILD = """
+import importlib, json, sys, time
+from functools import partial
+from pathlib import Path
+import torch
+torch.set_num_threads(1)
+call = json.loads(sys.argv[1])
+module = importlib.import_module("preceptor.stages." + call["stage"])
+from preceptor.models.config import ModelConfig
+from preceptor.training import loop
+from preceptor.training.optimizer import Optimizer
+from preceptor.training.progress import Progress
+
+def slow_step(self, scale, step=Optimizer.step):
+    time.sleep(call["pause"])
+    step(self, scale)
+
+Optimizer.step = slow_step
+module.train = partial(loop.train, checkpoint_seconds=0.1)
+config = getattr(module, call["config_class"])(**call["config"])
+inputs = {name: Path(value) for name, value in call["inputs"].items()}
+if "model_config" in call:
+    inputs["model"] = ModelConfig(**call["model_config"])
+getattr(module, call["stage"])(config, **inputs, out=Path(call["out"]), seed=0, progress=Progress(quiet=True))
+"""
+
+
+def start(call: dict[str, Any]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen([sys.executable, "-c", CHILD, json.dumps(call, default=str)], stderr=subprocess.PIPE)
+
+
+def steps_done(out: Path) -> int:
+    """The last step that metrics.jsonl tells of."""
+    path = out / "metrics.jsonl"
+    if not path.exists():
+        return 0
+    whole = path.read_bytes().split(b"\n")[:-1]
+    return int(json.loads(whole[-1])["step"]) if whole else 0
+
+
+def kill_at_random(call: dict[str, Any], steps: int) -> str:
+    """SIGKILL a child somewhere in the first 60 % of its steps; says where, for the message of a failure."""
+    out, dice = Path(call["out"]), random.Random(os.urandom(8))
+    wait_for, then = dice.randint(2, int(0.6 * steps)), dice.uniform(0, 2 * call["pause"])
+    child = start(call)
+    try:
+        while steps_done(out) < wait_for or not (out / CHECKPOINT).exists():
+            assert child.poll() is None, (child.stderr.read().decode()[-2000:] if child.stderr else "", wait_for)
+            time.sleep(0.002)
+        time.sleep(then)
+    finally:
+        child.send_signal(signal.SIGKILL)
+        child.wait()
+        if child.stderr:
+            child.stderr.close()
+    assert child.returncode == -signal.SIGKILL, "it was too fast to be killed"
+    assert not (out / "model.safetensors").exists()
+    return f"killed {then:.3f} s after step {wait_for}; the checkpoint is of step {read_state(out / CHECKPOINT)[1]['step']}"
+
+
+def finish(call: dict[str, Any]) -> None:
+    child = start(call | {"pause": 0})
+    _, said = child.communicate(timeout=120)
+    assert child.returncode == 0, said.decode()[-2000:]
+
+
+def assert_same_outcome(mine: Path, theirs: Path, where: str, lines: Callable) -> None:
+    for path in sorted(theirs.rglob("*")):
+        if path.is_file() and path.name != "metrics.jsonl":
+            assert (mine / path.relative_to(theirs)).read_bytes() == path.read_bytes(), f"{path.name}: {where}"
+    clock = {"tokens_per_second": None}
+    got, expected = ([row | clock for row in lines(out / "metrics.jsonl")] for out in (mine, theirs))
+    assert got == expected, where
+    assert not (mine / CHECKPOINT).exists()
+
+
+def test_pretraining_survives_sigkill_bit_for_bit(toy: Any, tmp_path: Path, lines: Callable) -> None:
+    config = PretrainConfig(tokens=48 * 8 * 40, batch_rows=8, evaluations=4)
+    inputs = {"corpus": toy.corpus, "heldout": toy.heldout, "tokenizer": toy.tokenizer}
+    pretrain(config, model=toy.shape, **inputs, out=tmp_path / "whole", seed=0, progress=toy.progress)
+    call = {
+        "stage": "pretrain",
+        "config_class": "PretrainConfig",
+        "config": config.model_dump(),
+        "model_config": toy.shape.model_dump(),
+        "inputs": inputs,
+        "out": tmp_path / "killed",
+        "pause": 0.03,
+    }
+    where = kill_at_random(call, 40)
+    finish(call)
+    assert_same_outcome(tmp_path / "killed", tmp_path / "whole", where, lines)
+
+
+def test_ppo_survives_sigkill_bit_for_bit(toy: Any, tmp_path: Path, lines: Callable) -> None:
+    """Twice, so that the second kill meets a state that was itself restored; the controller and the average too."""
+    call = {
+        "stage": "ppo",
+        "config_class": "PPOConfig",
+        "config": toy.ppo_config.model_dump(),
+        "inputs": toy.ppo_inputs,
+        "out": tmp_path / "killed",
+        "pause": 0.03,
+    }
+    assert toy.ppo
+    where = kill_at_random(call, 7)
+    first = read_state(tmp_path / "killed" / CHECKPOINT)
+    assert {"kl", "best"} <= set(first[1]["values"])
+    assert any(name.startswith("module/average/") for name in first[0])
+    where += "; " + kill_at_random(call, 12) if steps_done(tmp_path / "killed") < 6 else ""
+    finish(call)
+    assert_same_outcome(tmp_path / "killed", toy.ppo, where, lines)
+
+
+class Interrupted(Exception):  # noqa: N818
+    """Stands for a kill, in the same process."""
+
+
+@pytest.mark.parametrize("stage", ["sft", "reward"])
+@pytest.mark.parametrize("stop_at", [1, 4])
+def test_sft_and_reward_go_on_bit_for_bit(
+    toy: Any, tmp_path: Path, lines: Callable, monkeypatch: pytest.MonkeyPatch, stage: str, stop_at: int
+) -> None:
+    def call(out: Path) -> None:
+        common: dict[str, Any] = {"seed": 0, "progress": toy.progress, "demonstrations": toy.demonstrations}
+        if stage == "sft":
+            config = SFTConfig(epochs=2, batch=16, optimizer="muon")
+            sft(config, model=toy.base, corpus=toy.corpus, out=out, **common)
+        else:
+            rewards = RewardConfig(epochs=2, batch=8)
+            reward(rewards, model=toy.sft, rankings=[toy.rankings], out=out / "rm", check_out=out / "check", **common)
+
+    taken: list[int] = []
+    optimize = loop.optimize
+
+    def interrupted(*args: Any, **keys: Any) -> loop.Metrics:
+        taken.append(1)
+        if len(taken) == stop_at + 1:
+            raise Interrupted
+        return optimize(*args, **keys)
+
+    module = sys.modules[f"preceptor.stages.{stage}"]
+    monkeypatch.setattr(module, "train", lambda *args, **keys: loop.train(*args, **keys, checkpoint_seconds=0.0))
+    call(tmp_path / "whole")
+    with monkeypatch.context() as patch, pytest.raises(Interrupted):
+        patch.setattr(module, "optimize", interrupted)
+        call(tmp_path / "broken")
+    taken.clear()
+    call(tmp_path / "broken")
+    parts = ["."] if stage == "sft" else ["rm", "check"]
+    for part in parts:
+        assert_same_outcome(tmp_path / "broken" / part, tmp_path / "whole" / part, f"stopped at {stop_at}", lines)
+
+
+def test_a_torn_state_is_a_clear_error_and_its_removal_the_mend(
+    toy: Any, tmp_path: Path, lines: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[int] = []
+    collect = ppo_module.collect
+
+    def interrupted(*args: Any, **keys: Any) -> Any:
+        calls.append(1)
+        if len(calls) == 3:
+            raise Interrupted
+        return collect(*args, **keys)
+
+    def call() -> None:
+        ppo(toy.ppo_config, **toy.ppo_inputs, out=tmp_path / "torn", seed=0, progress=toy.progress)
+
+    assert toy.ppo
+    monkeypatch.setattr(ppo_module, "train", lambda *args, **keys: loop.train(*args, **keys, checkpoint_seconds=0.0))
+    with monkeypatch.context() as patch, pytest.raises(Interrupted):
+        patch.setattr(ppo_module, "collect", interrupted)
+        call()
+    path = tmp_path / "torn" / CHECKPOINT
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(InputError, match=r"training.safetensors: is damaged .*delete it and the stage starts over") as caught:
+        call()
+    assert "\n" not in str(caught.value)
+    path.unlink()
+    call()
+    assert_same_outcome(tmp_path / "torn", toy.ppo, "started over", lines)
+
+
+def test_a_loss_that_is_not_finite_keeps_the_last_checkpoint(
+    toy: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The stage stops; the weights on disk are those before the bad step, and finite."""
+    steps: list[int] = []
+    module = sys.modules["preceptor.stages.pretrain"]
+    next_token_loss = module.next_token_loss
+
+    def spoilt(*args: Any, **keys: Any) -> torch.Tensor:
+        steps.append(1)
+        return next_token_loss(*args, **keys) * (float("nan") if len(steps) == 6 else 1.0)
+
+    monkeypatch.setattr(module, "next_token_loss", spoilt)
+    monkeypatch.setattr(module, "train", lambda *args, **keys: loop.train(*args, **keys, checkpoint_seconds=0.0))
+    inputs = {"model": toy.shape, "corpus": toy.corpus, "heldout": toy.heldout, "tokenizer": toy.tokenizer}
+    config = PretrainConfig(tokens=48 * 8 * 10, batch_rows=8)
+    with pytest.raises(InputError, match="pretrain step 5: the loss is nan"):
+        pretrain(config, **inputs, out=tmp_path / "out", seed=0, progress=toy.progress)
+    tensors, values = read_state(tmp_path / "out" / CHECKPOINT)
+    assert values["step"] == 5
+    assert all(tensor.isfinite().all() for tensor in tensors.values())
+    pretrain(config, **inputs, out=tmp_path / "out", seed=0, progress=toy.progress)  # the damage gone, it goes on
+    assert not (tmp_path / "out" / CHECKPOINT).exists()
