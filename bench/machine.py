@@ -1,5 +1,6 @@
 """What the other benches share: a clock, this machine's peak, and the arithmetic that a decoder needs."""
 
+import argparse
 import os
 import statistics
 import time
@@ -10,23 +11,36 @@ import torch
 from preceptor.models.transformer import Transformer
 
 
-def use_threads(count: int | None) -> int:
-    """Let torch compute on ``count`` threads, by default one for each core."""
-    torch.set_num_threads(count or len(os.sched_getaffinity(0)))
-    return torch.get_num_threads()
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """How to compute and what to count."""
+    parser.add_argument("--threads", type=int, help="default: one for each core")
+    parser.add_argument(
+        "--cpu-time", action="store_true",
+        help="one thread, and its processor seconds: steady even while others use the machine",
+    )  # fmt: skip
 
 
-def seconds(run: Callable[[], object]) -> float:
-    """What one call takes."""
-    start = time.perf_counter()
-    run()
-    return time.perf_counter() - start
+class Clock:
+    """Sets torch's threads as the options say and measures calls."""
+
+    def __init__(self, args: argparse.Namespace):
+        self.cpu_time: bool = args.cpu_time
+        torch.set_num_threads(1 if args.cpu_time else args.threads or len(os.sched_getaffinity(0)))
+        self.threads = torch.get_num_threads()
+        self._now = time.process_time if args.cpu_time else time.perf_counter
+
+    def seconds(self, run: Callable[[], object]) -> float:
+        """What one call takes."""
+        start = self._now()
+        run()
+        return self._now() - start
 
 
 class Peak:
     """The speed of large square float32 matrix products, in operations a second."""
 
-    def __init__(self, sizes: Sequence[int] = (1024, 1536, 2048)):
+    def __init__(self, clock: Clock, sizes: Sequence[int] = (1024, 1536, 2048)):
+        self._clock = clock
         self._pairs = [(torch.randn(size, size), torch.empty(size, size)) for size in sizes]
         self.seen: list[float] = []
         self.measure()  # the first products of a process are slow
@@ -34,9 +48,10 @@ class Peak:
 
     def measure(self) -> None:
         """Once more: the best of all sizes counts."""
-        self.seen.append(
-            max(2 * len(a) ** 3 / seconds(lambda a=a, out=out: torch.mm(a, a, out=out)) for a, out in self._pairs)
-        )
+        speeds = []
+        for a, out in self._pairs:
+            speeds.append(2 * len(a) ** 3 / self._clock.seconds(lambda a=a, out=out: torch.mm(a, a, out=out)))
+        self.seen.append(max(speeds))
 
     @property
     def flops(self) -> float:

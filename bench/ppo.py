@@ -27,7 +27,7 @@ from preceptor.allocation import keep_freed_memory
 keep_freed_memory()
 
 import torch  # noqa: E402
-from machine import Peak, attention_flops, head_flops, matrices, seconds, use_threads  # noqa: E402
+from machine import Clock, Peak, add_options, attention_flops, head_flops, matrices  # noqa: E402
 
 from preceptor.generation.sampling import SamplingConfig  # noqa: E402
 from preceptor.models.checkpoint import load_language_model, write_model  # noqa: E402
@@ -75,13 +75,14 @@ class Ours:
 class Theirs:
     """TRL in a process of its own that answers with seconds."""
 
-    def __init__(self, directory: Path, prompts: Path, args: argparse.Namespace, threads: int):
+    def __init__(self, directory: Path, prompts: Path, args: argparse.Namespace, clock: Clock):
         script = Path(__file__).parent / "peers" / "trl_ppo.py"
         options = {
             "model": directory, "prompts": prompts, "batch": args.batch, "iterations": args.iterations,
-            "micro": args.batch // 4, "response": args.response, "threads": threads,
+            "micro": args.batch // 4, "response": args.response, "threads": clock.threads,
         }  # fmt: skip
         flags = [str(word) for name, value in options.items() for word in (f"--{name}", value)]
+        flags += ["--cpu-time"] * clock.cpu_time
         self.log = tempfile.TemporaryFile("w+")  # noqa: SIM115
         self.process = subprocess.Popen(
             [args.trl_python, str(script), *flags],
@@ -124,9 +125,9 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=64, help="episodes of an iteration and of an optimizer step")
     parser.add_argument("--iterations", type=int, default=2, help="iterations of one measurement")
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--threads", type=int)
+    add_options(parser)
     args = parser.parse_args()
-    threads = use_threads(args.threads)
+    clock = Clock(args)
     with tempfile.TemporaryDirectory() as scratch:
         directory = Path(scratch)
         model = Transformer(family("llama", "bench").configure(ModelConfig(), 1024))  # 0.9 M parameters
@@ -135,13 +136,13 @@ def main() -> None:
         shape = (args.batch * args.iterations, args.prompt)
         prompts = torch.randint(7, 1024, shape, generator=torch.manual_seed(0)).tolist()
         (directory / "prompts.json").write_text(json.dumps(prompts))
-        ours, peak = Ours(directory, prompts, args), Peak()
-        theirs = Theirs(directory, directory / "prompts.json", args, threads) if args.trl_python else None
-        seconds(ours.train), theirs and theirs.train()
+        ours, peak = Ours(directory, prompts, args), Peak(clock)
+        theirs = Theirs(directory, directory / "prompts.json", args, clock) if args.trl_python else None
+        ours.train(), theirs and theirs.train()
         our_times, their_times = [], []
         for _ in range(args.repeats):
             peak.measure()
-            our_times.append(seconds(ours.train))
+            our_times.append(clock.seconds(ours.train))
             if theirs:
                 their_times.append(theirs.train())
     episodes, our_time = args.batch * args.iterations, statistics.median(our_times)
@@ -150,7 +151,7 @@ def main() -> None:
         "prompt": args.prompt,
         "response": args.response,
         "batch": args.batch,
-        "threads": threads,
+        "threads": clock.threads,
         "preceptor_episodes_per_second": round(episodes / our_time, 1),
         "floor_episodes_per_second": round(floor, 1),
         "peak_gflops": round(peak.flops / 1e9),

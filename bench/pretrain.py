@@ -22,7 +22,7 @@ keep_freed_memory()
 
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
-from machine import Peak, attention_flops, head_flops, matrices, seconds, use_threads  # noqa: E402
+from machine import Clock, Peak, add_options, attention_flops, head_flops, matrices  # noqa: E402
 from transformers import AutoModelForCausalLM  # noqa: E402
 
 from preceptor.models.checkpoint import write_model  # noqa: E402
@@ -60,9 +60,9 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change the quickstart recipe")
     parser.add_argument("--document", type=float, default=30, help="mean tokens of a document")
     parser.add_argument("--repeats", type=int, default=15)
-    parser.add_argument("--threads", type=int)
+    add_options(parser)
     args = parser.parse_args()
-    threads = use_threads(args.threads)
+    clock = Clock(args)
     recipe = Recipe.load("quickstart", args.set)
     config, length = recipe.pretrain, recipe.model.max_position_embeddings
     shape = family(recipe.model.family, "model.family").configure(recipe.model, recipe.tokenizer.vocab_size)
@@ -94,12 +94,12 @@ def main() -> None:
         adamw.step()
         adamw.zero_grad()
 
-    peak = Peak()
-    seconds(run_ours), seconds(run_theirs)
+    peak = Peak(clock)
+    run_ours(), run_theirs()
     times = []
     for _ in range(args.repeats):
         peak.measure()
-        times.append((seconds(run_ours), seconds(run_theirs)))
+        times.append((clock.seconds(run_ours), clock.seconds(run_theirs)))
     our_times, their_times = zip(*times, strict=True)
     our_time, their_time = statistics.median(our_times), statistics.median(their_times)
     tokens, flops = corpus.ids.numel(), step_flops(ours, corpus)
@@ -109,7 +109,7 @@ def main() -> None:
                 "parameters": sum(p.numel() for p in ours.parameters()),
                 "rows": config.batch_rows,
                 "length": length,
-                "threads": threads,
+                "threads": clock.threads,
                 "peak_gflops": round(peak.flops / 1e9),
                 "preceptor_tokens_per_second": round(tokens / our_time),
                 "preceptor_gflops": round(flops / our_time / 1e9),

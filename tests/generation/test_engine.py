@@ -23,7 +23,8 @@ GPT2 = TransformerConfig(
 LLAMA = dataclasses.replace(
     GPT2, family="llama", position="rotary", norm="rmsnorm", mlp="swiglu", bias=False, tie_word_embeddings=False
 )
-GQA = dataclasses.replace(LLAMA, num_key_value_heads=2, head_dim=12, intermediate_size=52)
+# Two query heads a key head, two bundles of two key heads.
+GQA = dataclasses.replace(LLAMA, num_attention_heads=8, head_dim=48, intermediate_size=52)
 
 RAGGED = [[5, 9, 33], [7], list(range(3, 30)), [4, 8] * 5, [60, 59, 58, 57], [11, 12]]
 
@@ -113,7 +114,9 @@ def test_a_distinct_prompt_is_computed_once(model: Transformer, monkeypatch: pyt
     computed: list[list[int]] = []
     engine = Engine(model, eos_id=EOS, pad_id=PAD, max_slots=4)
     prefill = engine._decoder.prefill
-    monkeypatch.setattr(engine._decoder, "prefill", lambda prompts: computed.extend(map(list, prompts)) or prefill(prompts))
+    monkeypatch.setattr(
+        engine._decoder, "prefill", lambda prompts: computed.extend(map(list, prompts)) or prefill(prompts)
+    )
     for index, prompt in enumerate([[5, 6, 7], [5, 6, 7], [8, 9]]):
         engine.submit(prompt, SamplingConfig(max_new_tokens=6), samples=7, key=(index,))
     made = {}

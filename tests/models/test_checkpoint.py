@@ -51,9 +51,7 @@ def test_a_scalar_model_comes_back_bit_for_bit_with_its_bias(
         load_language_model(tmp_path)
 
 
-def test_a_language_model_is_no_reward_model(
-    tiny_model: MakeModel, tiny_tokenizer: Tokenizer, tmp_path: Path
-) -> None:
+def test_a_language_model_is_no_reward_model(tiny_model: MakeModel, tiny_tokenizer: Tokenizer, tmp_path: Path) -> None:
     save_model(tiny_model(), tmp_path, tiny_tokenizer)
     with pytest.raises(InputError, match="is a language model; name a reward model"):
         load_scalar_model(tmp_path)

@@ -74,7 +74,12 @@ THEIRS: dict[str, Callable[[], Any]] = {
 
 OURS: dict[str, dict[str, Any]] = {
     "llama": {"family": "llama", "num_key_value_heads": 4},
-    "llama-gqa-untied": {"family": "llama", "num_key_value_heads": 2, "tie_word_embeddings": False, "rope_theta": 700.0},
+    "llama-gqa-untied": {
+        "family": "llama",
+        "num_key_value_heads": 2,
+        "tie_word_embeddings": False,
+        "rope_theta": 700.0,
+    },
     "gpt2": {"family": "gpt2", "num_key_value_heads": 4},
     "gpt2-untied": {"family": "gpt2", "num_key_value_heads": 4, "tie_word_embeddings": False},
 }

@@ -187,7 +187,9 @@ def test_point_8_padding_adds_nothing_to_gradients_or_metrics(bench: Bench, firs
         return torch.nn.functional.pad(tensor, (0, 5), value=filler)
 
     clean = bench.rollout
-    spoilt = {name: getattr(clean, name).masked_fill(~clean.mask, math.nan) for name in ("logprobs", "ref_logprobs", "values")}
+    spoilt = {
+        name: getattr(clean, name).masked_fill(~clean.mask, math.nan) for name in ("logprobs", "ref_logprobs", "values")
+    }
     dirty = Rollout(
         ids=widen(clean.ids, 99),
         segments=widen(clean.segments, 0),
@@ -335,9 +337,10 @@ def test_point_18_the_controllers_state_is_saved_and_restored(
             raise KeyboardInterrupt
         return collect(*args, **rest)
 
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patch:
         patch.setattr(module, "collect", interrupted)
-        run("broken", **keys)
+        with pytest.raises(KeyboardInterrupt):
+            run("broken", **keys)
     whole = lines(tmp_path / "whole/metrics.jsonl")
     saved = read_state(tmp_path / "broken" / CHECKPOINT)[1]["values"]["kl"]
     assert saved["kind"] == "adaptive"

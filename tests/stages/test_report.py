@@ -50,7 +50,11 @@ def fake_evaluation() -> dict[str, Any]:
             "sft": b,
             "ppo": c,
             "n": 150,
-            "intervals": {"base": [a - 0.03, a + 0.05], "sft": [b - 0.01, b + 0.03], "ppo": [max(0, c - 0.04), c + 0.02]},
+            "intervals": {
+                "base": [a - 0.03, a + 0.05],
+                "sft": [b - 0.01, b + 0.03],
+                "ppo": [max(0, c - 0.04), c + 0.02],
+            },
         }
         for name, a, b, c in (("none", 0.075, 0.03, 0.01), ("respectful", 0.07, 0.02, 0.0), ("rude", 0.12, 0.4, 0.35))
     }
@@ -144,7 +148,7 @@ def fake_responses(text: str) -> list[dict[str, Any]]:
     return rows
 
 
-def fake_run(run: Path, *, gold: bool = True, text: str = "") -> Path:
+def fake_run(run: Path, *, gold: bool = True, text: str = "", rounds: int = 1) -> Path:
     """A finished run directory with the documented files."""
     evaluation = fake_evaluation()
     responses = fake_responses(text)
@@ -156,7 +160,7 @@ def fake_run(run: Path, *, gold: bool = True, text: str = "") -> Path:
     write_json(run / "evaluation" / "evaluation.json", evaluation)
     write_jsonl(run / "evaluation" / "responses.jsonl", responses)
     stages = {"base": ("base", 400), "sft": ("sft", 90)}
-    for number in (1, 2):
+    for number in range(1, rounds + 1):
         for kind, steps in (("reward", 40), ("reward-check", 40), ("ppo", 32)):
             stages[f"rounds/{number}/{kind}"] = (kind, steps)
     for name, (kind, steps) in stages.items():
@@ -194,7 +198,7 @@ class Page(HTMLParser):
         self.tags.append(tag)
         self.attributes += attrs
         self.ids += [value for name, value in attrs if name == "id" and value]
-        if tag not in VOID or (tag in ("use", "path") and False):
+        if tag not in VOID:
             self.open.append(tag)
 
     def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
@@ -224,7 +228,7 @@ def make(run: Path) -> tuple[str, Page]:
 
 
 def test_a_whole_run_shows_every_part(tmp_path: Path) -> None:
-    html, page = make(fake_run(tmp_path / "quickstart"))
+    html, page = make(fake_run(tmp_path / "quickstart", rounds=2))
     assert html.lstrip().lower().startswith("<!doctype html>")
     assert page.open == []
     assert len(page.ids) == len(set(page.ids))
@@ -271,7 +275,7 @@ def test_text_from_the_data_is_escaped(tmp_path: Path) -> None:
 def test_twenty_prompts_by_the_rule_with_three_answers_each(tmp_path: Path) -> None:
     html, page = make(fake_run(tmp_path / "run"))
     assert page.tags.count("article") == 20
-    reasons = re.findall(r"heldout-(\d+) · [\w ]+ · ([\w ]+)", page.text)
+    reasons = re.findall(r'class="meta">heldout-(\d+) · [\w ]+ · ([\w ]+)<', html)
     assert [why for _, why in reasons] == ["spread over kinds"] * 10 + ["gains most"] * 5 + ["loses most"] * 5
     assert len({prompt for prompt, _ in reasons}) == 20
     assert html.count('class="answer ppo"') == 20
@@ -280,7 +284,7 @@ def test_twenty_prompts_by_the_rule_with_three_answers_each(tmp_path: Path) -> N
 def test_colours_follow_the_page(tmp_path: Path) -> None:
     html, _ = make(fake_run(tmp_path / "run"))
     drawings = re.findall(r"<svg .*?</svg>", html, re.DOTALL)
-    assert len(drawings) > 40
+    assert len(drawings) > 30
     for drawing in drawings:
         assert 'role="img"' in drawing
         assert re.search(r'aria-label="[^"]+"', drawing)

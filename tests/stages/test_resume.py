@@ -1,7 +1,8 @@
 """Killed with SIGKILL at a random moment and started again: bit for bit the weights of an undisturbed run.
 
-The killed process is a real one. It saves its state every tenth of a second, so that steps are lost at each
-kill and taken again, and pauses at each step, so that the moment can be chosen by the parent.
+The killed process is a real one. It saves its state every twentieth of a second, so that steps are lost at each
+kill and taken again; it pauses at each optimizer step and stands still a few steps after the chosen one, so that it
+cannot escape its parent on a busy machine.
 """
 
 import json
@@ -12,7 +13,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -28,7 +31,7 @@ from preceptor.training import loop
 from preceptor.training.checkpoint import read_state
 from preceptor.training.loop import CHECKPOINT
 
-# What a child does. ``PAUSE`` makes the moment of the kill easy to hit; it changes nothing that is computed.
+# What a child does. Its pauses make the moment of the kill easy to hit; they change nothing that is computed.
 CHILD = """
 import importlib, json, sys, time
 from functools import partial
@@ -42,12 +45,15 @@ from preceptor.training import loop
 from preceptor.training.optimizer import Optimizer
 from preceptor.training.progress import Progress
 
+taken = []
+
 def slow_step(self, scale, step=Optimizer.step):
-    time.sleep(call["pause"])
+    taken.append(1)
+    time.sleep(call["pause"] if len(taken) < call["still_after"] else 600)
     step(self, scale)
 
 Optimizer.step = slow_step
-module.train = partial(loop.train, checkpoint_seconds=0.1)
+module.train = partial(loop.train, checkpoint_seconds=0.05)
 config = getattr(module, call["config_class"])(**call["config"])
 inputs = {name: Path(value) for name, value in call["inputs"].items()}
 if "model_config" in call:
@@ -69,30 +75,25 @@ def steps_done(out: Path) -> int:
     return int(json.loads(whole[-1])["step"]) if whole else 0
 
 
-def kill_at_random(call: dict[str, Any], steps: int) -> str:
-    """SIGKILL a child somewhere in the first 60 % of its steps; says where, for the message of a failure."""
+def kill_at_random(call: dict[str, Any], steps: int, *, optimizer_steps: int) -> str:
+    """SIGKILL a child 2 to ``steps`` steps on; says where that was, for the message of a failure."""
     out, dice = Path(call["out"]), random.Random(os.urandom(8))
-    wait_for, then = dice.randint(2, int(0.6 * steps)), dice.uniform(0, 2 * call["pause"])
-    child = start(call)
+    more, then = dice.randint(2, steps), dice.uniform(0, 0.1)
+    wait_for, deadline = steps_done(out) + more, time.monotonic() + 200
+    child = start(call | {"pause": 0.03, "still_after": (more + 3) * optimizer_steps})
     try:
         while steps_done(out) < wait_for or not (out / CHECKPOINT).exists():
-            assert child.poll() is None, (child.stderr.read().decode()[-2000:] if child.stderr else "", wait_for)
+            assert child.poll() is None, child.stderr and child.stderr.read().decode()[-2000:]
+            assert time.monotonic() < deadline, f"never came to step {wait_for}"
             time.sleep(0.002)
         time.sleep(then)
     finally:
         child.send_signal(signal.SIGKILL)
-        child.wait()
-        if child.stderr:
-            child.stderr.close()
-    assert child.returncode == -signal.SIGKILL, "it was too fast to be killed"
+        child.communicate()
+    assert child.returncode == -signal.SIGKILL
     assert not (out / "model.safetensors").exists()
-    return f"killed {then:.3f} s after step {wait_for}; the checkpoint is of step {read_state(out / CHECKPOINT)[1]['step']}"
-
-
-def finish(call: dict[str, Any]) -> None:
-    child = start(call | {"pause": 0})
-    _, said = child.communicate(timeout=120)
-    assert child.returncode == 0, said.decode()[-2000:]
+    kept = read_state(out / CHECKPOINT)[1]["step"]
+    return f"killed {then:.3f} s after step {wait_for}; the checkpoint is of step {kept}"
 
 
 def assert_same_outcome(mine: Path, theirs: Path, where: str, lines: Callable) -> None:
@@ -106,6 +107,7 @@ def assert_same_outcome(mine: Path, theirs: Path, where: str, lines: Callable) -
 
 
 def test_pretraining_survives_sigkill_bit_for_bit(toy: Any, tmp_path: Path, lines: Callable) -> None:
+    """All of it in processes of their own: the same command, killed, and given again."""
     config = PretrainConfig(tokens=48 * 8 * 40, batch_rows=8, evaluations=4)
     inputs = {"corpus": toy.corpus, "heldout": toy.heldout, "tokenizer": toy.tokenizer}
     pretrain(config, model=toy.shape, **inputs, out=tmp_path / "whole", seed=0, progress=toy.progress)
@@ -116,35 +118,61 @@ def test_pretraining_survives_sigkill_bit_for_bit(toy: Any, tmp_path: Path, line
         "model_config": toy.shape.model_dump(),
         "inputs": inputs,
         "out": tmp_path / "killed",
-        "pause": 0.03,
     }
-    where = kill_at_random(call, 40)
-    finish(call)
+    where = kill_at_random(call, 30, optimizer_steps=1)
+    child = start(call | {"pause": 0, "still_after": 10**9})
+    _, said = child.communicate(timeout=200)
+    assert child.returncode == 0, said.decode()[-2000:]
     assert_same_outcome(tmp_path / "killed", tmp_path / "whole", where, lines)
 
 
-def test_ppo_survives_sigkill_bit_for_bit(toy: Any, tmp_path: Path, lines: Callable) -> None:
-    """Twice, so that the second kill meets a state that was itself restored; the controller and the average too."""
+class Interrupted(Exception):  # noqa: N818
+    """Stands for a kill, in the same process."""
+
+
+def interrupt(function: Callable[..., Any], at: int) -> Callable[..., Any]:
+    """``function``, whose call number ``at`` (from 1) is never made."""
+    calls: list[int] = []
+
+    def interrupted(*args: Any, **keys: Any) -> Any:
+        calls.append(1)
+        if len(calls) == at:
+            raise Interrupted
+        return function(*args, **keys)
+
+    return interrupted
+
+
+def save_always(monkeypatch: pytest.MonkeyPatch, module: ModuleType) -> None:
+    monkeypatch.setattr(module, "train", partial(loop.train, checkpoint_seconds=0.0))
+
+
+def test_ppo_survives_sigkill_bit_for_bit(
+    toy: Any, tmp_path: Path, lines: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stopped a second time too, with a state that was itself restored: the controller's and the average's among it."""
+    out = tmp_path / "killed"
     call = {
         "stage": "ppo",
         "config_class": "PPOConfig",
         "config": toy.ppo_config.model_dump(),
         "inputs": toy.ppo_inputs,
-        "out": tmp_path / "killed",
-        "pause": 0.03,
+        "out": out,
     }
     assert toy.ppo
-    where = kill_at_random(call, 7)
-    first = read_state(tmp_path / "killed" / CHECKPOINT)
-    assert {"kl", "best"} <= set(first[1]["values"])
-    assert any(name.startswith("module/average/") for name in first[0])
-    where += "; " + kill_at_random(call, 12) if steps_done(tmp_path / "killed") < 6 else ""
-    finish(call)
-    assert_same_outcome(tmp_path / "killed", toy.ppo, where, lines)
-
-
-class Interrupted(Exception):  # noqa: N818
-    """Stands for a kill, in the same process."""
+    # An iteration has two minibatches, each with a step of the policy and one of the critic.
+    where = kill_at_random(call, 6, optimizer_steps=4)
+    tensors, said = read_state(out / CHECKPOINT)
+    assert {"kl", "best"} <= set(said["values"])
+    assert any(name.startswith("module/average/") for name in tensors)
+    save_always(monkeypatch, ppo_module)
+    with monkeypatch.context() as patch:
+        patch.setattr(ppo_module, "collect", interrupt(ppo_module.collect, 3))
+        with pytest.raises(Interrupted):
+            ppo(toy.ppo_config, **toy.ppo_inputs, out=out, seed=0, progress=toy.progress)
+    assert read_state(out / CHECKPOINT)[1]["step"] == said["step"] + 2
+    ppo(toy.ppo_config, **toy.ppo_inputs, out=out, seed=0, progress=toy.progress)
+    assert_same_outcome(out, toy.ppo, where, lines)
 
 
 @pytest.mark.parametrize("stage", ["sft", "reward"])
@@ -161,22 +189,13 @@ def test_sft_and_reward_go_on_bit_for_bit(
             rewards = RewardConfig(epochs=2, batch=8)
             reward(rewards, model=toy.sft, rankings=[toy.rankings], out=out / "rm", check_out=out / "check", **common)
 
-    taken: list[int] = []
-    optimize = loop.optimize
-
-    def interrupted(*args: Any, **keys: Any) -> loop.Metrics:
-        taken.append(1)
-        if len(taken) == stop_at + 1:
-            raise Interrupted
-        return optimize(*args, **keys)
-
     module = sys.modules[f"preceptor.stages.{stage}"]
-    monkeypatch.setattr(module, "train", lambda *args, **keys: loop.train(*args, **keys, checkpoint_seconds=0.0))
+    save_always(monkeypatch, module)
     call(tmp_path / "whole")
-    with monkeypatch.context() as patch, pytest.raises(Interrupted):
-        patch.setattr(module, "optimize", interrupted)
-        call(tmp_path / "broken")
-    taken.clear()
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "optimize", interrupt(loop.optimize, stop_at + 1))
+        with pytest.raises(Interrupted):
+            call(tmp_path / "broken")
     call(tmp_path / "broken")
     parts = ["."] if stage == "sft" else ["rm", "check"]
     for part in parts:
@@ -186,26 +205,20 @@ def test_sft_and_reward_go_on_bit_for_bit(
 def test_a_torn_state_is_a_clear_error_and_its_removal_the_mend(
     toy: Any, tmp_path: Path, lines: Callable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    calls: list[int] = []
-    collect = ppo_module.collect
-
-    def interrupted(*args: Any, **keys: Any) -> Any:
-        calls.append(1)
-        if len(calls) == 3:
-            raise Interrupted
-        return collect(*args, **keys)
-
     def call() -> None:
         ppo(toy.ppo_config, **toy.ppo_inputs, out=tmp_path / "torn", seed=0, progress=toy.progress)
 
     assert toy.ppo
-    monkeypatch.setattr(ppo_module, "train", lambda *args, **keys: loop.train(*args, **keys, checkpoint_seconds=0.0))
-    with monkeypatch.context() as patch, pytest.raises(Interrupted):
-        patch.setattr(ppo_module, "collect", interrupted)
-        call()
+    save_always(monkeypatch, ppo_module)
+    with monkeypatch.context() as patch:
+        patch.setattr(ppo_module, "collect", interrupt(ppo_module.collect, 3))
+        with pytest.raises(Interrupted):
+            call()
     path = tmp_path / "torn" / CHECKPOINT
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    with pytest.raises(InputError, match=r"training.safetensors: is damaged .*delete it and the stage starts over") as caught:
+    with pytest.raises(
+        InputError, match=r"training.safetensors: is damaged .*delete it and the stage starts over"
+    ) as caught:
         call()
     assert "\n" not in str(caught.value)
     path.unlink()
@@ -226,7 +239,7 @@ def test_a_loss_that_is_not_finite_keeps_the_last_checkpoint(
         return next_token_loss(*args, **keys) * (float("nan") if len(steps) == 6 else 1.0)
 
     monkeypatch.setattr(module, "next_token_loss", spoilt)
-    monkeypatch.setattr(module, "train", lambda *args, **keys: loop.train(*args, **keys, checkpoint_seconds=0.0))
+    save_always(monkeypatch, module)
     inputs = {"model": toy.shape, "corpus": toy.corpus, "heldout": toy.heldout, "tokenizer": toy.tokenizer}
     config = PretrainConfig(tokens=48 * 8 * 10, batch_rows=8)
     with pytest.raises(InputError, match="pretrain step 5: the loss is nan"):

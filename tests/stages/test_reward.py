@@ -11,22 +11,31 @@ from rich.console import Console
 
 from preceptor.algorithms.ranking import kwise_loss
 from preceptor.errors import InputError
+from preceptor.feedback.hygiene import part_of
 from preceptor.feedback.schema import Ranking
 from preceptor.files import read_jsonl, write_jsonl
 from preceptor.models.checkpoint import load_scalar_model
 from preceptor.models.heads import ScalarModel
 from preceptor.stages import reward as module
-from preceptor.stages.reward import RankedIds, RewardConfig, demonstration_scores, longer_wins, measure, ranking_scores, reward
+from preceptor.stages.reward import (
+    RankedIds,
+    RewardConfig,
+    demonstration_scores,
+    longer_wins,
+    measure,
+    ranking_scores,
+    reward,
+)
 from preceptor.training.loop import CHECKPOINT
 from preceptor.training.optimizer import Optimizer
 from preceptor.training.progress import Progress
 
 Run = Callable[..., dict[str, Any]]
 RAGGED = [
-    RankedIds([[1, 9, 8], [1, 9, 8, 7, 6, 5], [1, 9, 4, 4]], [1, 2, 2]),
-    RankedIds([[1, 30, 31, 32], [1, 30, 33]], [2, 1]),
-    RankedIds([[1, 40], [1, 41, 42, 43], [1, 44, 45], [1] + [46] * 9], [4, 3, 2, 1]),
-    RankedIds([[1, 50, 51], [1, 50]], [1, 2]),
+    RankedIds([[1, 9, 8], [1, 9, 8, 7, 6, 5], [1, 9, 4, 4]], [[1, 2, 2]]),
+    RankedIds([[1, 30, 31, 32], [1, 30, 33]], [[2, 1], [1, 2], [2, 1]]),  # three labelers
+    RankedIds([[1, 40], [1, 41, 42, 43], [1, 44, 45], [1] + [46] * 9], [[4, 3, 2, 1], [3, 3, 1, 2]]),
+    RankedIds([[1, 50, 51], [1, 50]], [[1, 2]]),
 ]
 
 
@@ -101,7 +110,9 @@ def test_a_model_that_loses_its_bias_on_the_way_is_noticed(run: Run, monkeypatch
         run()
 
 
-def test_point_16_k_forwards_a_prompt_and_no_prompt_spans_batches(run: Run, toy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_point_16_k_forwards_a_prompt_and_no_prompt_spans_batches(
+    run: Run, toy: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     sent: list[list[int]] = []  # the lengths of the sequences of each training forward pass
     steps: list[int] = []  # how many passes had been made at each optimizer step
     scores, step = module.packed_scores, Optimizer.step
@@ -144,18 +155,55 @@ def test_point_12_gradients_do_not_depend_on_micro_prompts(
 
 def test_points_8_and_15_scores_and_measures_do_not_depend_on_the_batch(tiny_scalar: Callable) -> None:
     model = tiny_scalar(bias=0.4)
+    losses = []
     with torch.no_grad():
-        scores, ranks, mask = ranking_scores(model, RAGGED, 0)
-        for row, one in enumerate(RAGGED):
+        scores, ranks, mask, weights = ranking_scores(model, RAGGED, 0)
+        row = 0
+        for one in RAGGED:
             alone = torch.stack([model(torch.tensor([ids]))[0, -1] for ids in one.ids])
-            torch.testing.assert_close(scores[row][mask[row]], alone, atol=1e-5, rtol=0)
-            assert ranks[row][mask[row]].tolist() == one.ranks
-        parts = [kwise_loss(*(part[0] for part in ranking_scores(model, [one], 0)))[0] for one in RAGGED]
-        torch.testing.assert_close(kwise_loss(scores, ranks, mask)[0], sum(parts))
+            for ranking in one.rankings:
+                torch.testing.assert_close(scores[row][mask[row]], alone, atol=1e-5, rtol=0)
+                assert ranks[row][mask[row]].tolist() == ranking
+                assert weights[row] == pytest.approx(1 / len(one.rankings)), "a prompt weighs the same for all"
+                row += 1
+            by_labeler = [float(kwise_loss(alone, torch.tensor(ranking))[0]) for ranking in one.rankings]
+            losses.append(sum(by_labeler) / len(by_labeler))
+    assert row == len(scores) == 7
     whole = measure(model, RAGGED, 0)
-    assert whole["loss"] == pytest.approx(float(sum(parts)) / 4, rel=1e-5)
+    assert whole["loss"] == pytest.approx(sum(losses) / 4, rel=1e-5)
     for batch in (1, 3):
         assert measure(model, RAGGED, 0, batch=batch) == pytest.approx(whole, rel=1e-5)
+
+
+def test_several_labelers_of_the_same_responses_are_one_element(
+    run: Run, toy: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first_gradients: Callable
+) -> None:
+    """K forwards a prompt, not K a labeler; and a file given twice teaches what it teaches once."""
+    (once,) = first_gradients(lambda: run("once", batch=100, clip_norm=1e9))
+    sent: list[int] = []
+    scores = module.packed_scores
+
+    def spy(model: ScalarModel, sequences: list[list[int]], pad_id: int) -> torch.Tensor:
+        sent.append(len(sequences))
+        return scores(model, sequences, pad_id)
+
+    monkeypatch.setattr(module, "packed_scores", spy)
+    (twice,) = first_gradients(
+        lambda: run("twice", batch=100, micro_prompts=100, clip_norm=1e9, rankings=[toy.rankings, toy.rankings])
+    )
+    strict = [one for one in read_jsonl(toy.rankings, Ranking) if len(set(one.ranks)) > 1]
+    assert sent[0] < 4 * len(strict), "some are held out, and none is scored twice"
+    for name, grad in twice.items():
+        torch.testing.assert_close(grad, once[name], rtol=1e-4, atol=1e-6, msg=name)
+
+
+def test_few_rankings_may_leave_none_to_measure_on(run: Run, toy: Any, tmp_path: Path) -> None:
+    shares = {"heldout": 0.2, "check": 0.3 * 0.8, "train": 0.56}
+    rows = [row for row in read_jsonl(toy.rankings, Ranking) if len(set(row.ranks)) > 1]
+    write_jsonl(tmp_path / "few.jsonl", [row for row in rows if part_of(row.prompt_id, shares, 0) != "heldout"])
+    summary = run(rankings=[tmp_path / "few.jsonl"], check=True)
+    assert "heldout_accuracy" not in summary
+    assert (tmp_path / "check/model.safetensors").exists()
 
 
 def test_the_parts_share_no_prompt(toy: Any) -> None:
@@ -190,7 +238,9 @@ def test_long_responses_are_truncated_and_counted(run: Run, tmp_path: Path, toy:
     console = Console(file=io.StringIO(), width=200)
     summary = run(rankings=[tmp_path / "long.jsonl"], progress=Progress(console=console), check_share=0.0)
     assert summary["truncated"] == summary["rankings"] > 30
-    assert "ranked responses with their prompts were longer than 48 tokens and were truncated" in console.file.getvalue()  # type: ignore[attr-defined]
+    assert (
+        "ranked responses with their prompts were longer than 48 tokens and were truncated" in console.file.getvalue()
+    )  # type: ignore[attr-defined]
 
 
 def test_longer_wins_counts_strict_pairs() -> None:

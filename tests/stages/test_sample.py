@@ -23,7 +23,12 @@ def run(toy: Any, tmp_path: Path) -> Run:
     """run(**keys of the table): the stage from the toy's SFT model, into tmp_path / "out.jsonl"."""
 
     def call(
-        out: str = "out", models: Any = None, prompts: Path | None = None, seed: int = 0, count: int = 60, progress: Any = None,
+        out: str = "out",
+        models: Any = None,
+        prompts: Path | None = None,
+        seed: int = 0,
+        count: int = 60,
+        progress: Any = None,
         **keys: Any,
     ) -> dict[str, Any]:
         return sample(

@@ -11,6 +11,7 @@ from rich.console import Console
 from torch.nn import functional as F
 
 from preceptor.errors import InputError
+from preceptor.feedback.hygiene import part_of
 from preceptor.files import write_jsonl
 from preceptor.generation.engine import generate
 from preceptor.generation.sampling import SamplingConfig
@@ -157,7 +158,10 @@ def test_a_long_conversation_is_truncated_and_counted(run: Run, tmp_path: Path, 
     def talk(i: int, words: int) -> dict[str, Any]:
         return {
             "prompt_id": f"d{i}",
-            "messages": [{"role": "user", "content": "ann " * words}, {"role": "assistant", "content": "bob. " * words}],
+            "messages": [
+                {"role": "user", "content": "ann " * words},
+                {"role": "assistant", "content": "bob. " * words},
+            ],
         }
 
     path = tmp_path / "long.jsonl"
@@ -173,7 +177,9 @@ def test_a_long_conversation_is_truncated_and_counted(run: Run, tmp_path: Path, 
     assert load_language_model(tmp_path / "out").embed.weight.isfinite().all()
 
 
-def test_fewer_demonstrations_than_a_batch_still_get_all_their_epochs(run: Run, tmp_path: Path, lines: Callable) -> None:
+def test_fewer_demonstrations_than_a_batch_still_get_all_their_epochs(
+    run: Run, tmp_path: Path, lines: Callable
+) -> None:
     path = tmp_path / "few.jsonl"
     talk = [{"role": "user", "content": "ann?"}, {"role": "assistant", "content": "bob."}]
     write_jsonl(path, [{"prompt_id": f"d{i}", "messages": talk} for i in range(5)])
@@ -181,14 +187,11 @@ def test_fewer_demonstrations_than_a_batch_still_get_all_their_epochs(run: Run, 
     assert summary["steps"] == len(lines(tmp_path / "out/metrics.jsonl")) == 6
 
 
-def test_nothing_left_to_learn_from_is_a_clear_error(run: Run, tmp_path: Path, toy: Any) -> None:
+def test_nothing_left_to_learn_from_is_a_clear_error(run: Run, tmp_path: Path) -> None:
+    shares = {"train": 0.6, "heldout": 0.4}
+    held_out = next(name for name in map(str, range(200)) if part_of(name, shares, 0) == "heldout")
     talk = [{"role": "user", "content": "ann?"}, {"role": "assistant", "content": "bob."}]
-    path = tmp_path / "one.jsonl"
-    for i in range(200):  # an id that the hash holds out
-        write_jsonl(path, [{"prompt_id": f"d{i}", "messages": talk}])
-        try:
-            run(demonstrations=path, epochs=1, heldout_share=0.4)
-        except InputError as error:
-            assert "holds out every demonstration; lower sft.heldout_share" in str(error)
-            return
-    raise AssertionError("of 200 ids none was held out")
+    write_jsonl(tmp_path / "one.jsonl", [{"prompt_id": held_out, "messages": talk}])
+    with pytest.raises(InputError, match=r"holds out every demonstration; lower sft.heldout_share"):
+        run(demonstrations=tmp_path / "one.jsonl", heldout_share=0.4)
+    assert not (tmp_path / "out").exists()

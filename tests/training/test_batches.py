@@ -35,9 +35,7 @@ def test_epochs_keys_and_seeds_have_orders_of_their_own() -> None:
 
 @SETTINGS
 @given(lengths=st.lists(st.integers(1, 50), min_size=1, max_size=30), budget=st.integers(1, 120), data=st.data())
-def test_groups_hold_every_example_once_within_the_budget(
-    lengths: list[int], budget: int, data: st.DataObject
-) -> None:
+def test_groups_hold_every_example_once_within_the_budget(lengths: list[int], budget: int, data: st.DataObject) -> None:
     indices = data.draw(st.lists(st.integers(0, len(lengths) - 1), min_size=1, unique=True))
     groups = group_by_length(indices, lengths, budget)
     assert Counter(index for group in groups for index in group) == Counter(indices)

@@ -1,14 +1,12 @@
 """Packed rows of the corpus: the same loss as document by document, and nothing but padding left out."""
 
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 import torch
 from torch.nn import functional as F
 
 from preceptor.errors import InputError
-from preceptor.files import write_jsonl
 from preceptor.models.transformer import Transformer
 from preceptor.text.tokenizer import Tokenizer
 from preceptor.training.corpus import Corpus, corpus_loss, next_token_loss, next_token_mask
@@ -17,14 +15,9 @@ MakeModel = Callable[..., Transformer]
 TEXTS = ["ann likes bob.", "eve.", "dan sees eve. bob hears cat.", "cat", "ann sees ann."]
 
 
-def write(path: Path, texts: list[str]) -> Path:
-    write_jsonl(path, [{"text": text} for text in texts])
-    return path
-
-
 @pytest.fixture
-def corpus(tmp_path: Path, tiny_tokenizer: Tokenizer) -> Corpus:
-    return Corpus.read(write(tmp_path / "c.jsonl", TEXTS), tiny_tokenizer, 24, seed=0)
+def corpus(tiny_tokenizer: Tokenizer) -> Corpus:
+    return Corpus.pack(TEXTS, tiny_tokenizer, 24, seed=0)
 
 
 def test_point_1_every_end_keeps_its_label_and_only_padding_is_ignored(
@@ -49,9 +42,7 @@ def test_point_1_every_end_keeps_its_label_and_only_padding_is_ignored(
 
 
 @pytest.mark.parametrize("family", ["llama", "gpt2"])
-def test_point_2_packing_gives_the_same_loss_as_one_by_one(
-    tiny_model: MakeModel, corpus: Corpus, family: str
-) -> None:
+def test_point_2_packing_gives_the_same_loss_as_one_by_one(tiny_model: MakeModel, corpus: Corpus, family: str) -> None:
     model = tiny_model(family)
     with torch.no_grad():
         packed = next_token_loss(model, corpus.ids, corpus.segments, next_token_mask(corpus.segments))
@@ -96,22 +87,22 @@ def test_the_mean_loss_weighs_tokens_not_batches(tiny_model: MakeModel, corpus: 
     assert corpus_loss(model, corpus, batch=batch) == pytest.approx(corpus_loss(model, corpus, batch=3), rel=1e-5)
 
 
-def test_no_row_is_without_a_trained_token(tmp_path: Path, tiny_tokenizer: Tokenizer) -> None:
+def test_no_row_is_without_a_trained_token(tiny_tokenizer: Tokenizer) -> None:
     # 25 tokens in rows of 24: the last row would hold one token, which predicts nothing.
     text = next(text for n in range(40) if len(tiny_tokenizer.encode(text := "x " * n + "x")) == 23)
-    corpus = Corpus.read(write(tmp_path / "c.jsonl", [text]), tiny_tokenizer, 24, seed=0)
+    corpus = Corpus.pack([text], tiny_tokenizer, 24, seed=0)
     assert corpus.rows == 1
     assert next_token_mask(corpus.segments).any(1).all()
 
 
-def test_the_order_of_documents_depends_on_the_seed_alone(tmp_path: Path, tiny_tokenizer: Tokenizer) -> None:
-    path = write(tmp_path / "c.jsonl", [f"{text} {i}" for i, text in enumerate(TEXTS * 4)])
-    first, again, other = (Corpus.read(path, tiny_tokenizer, 24, seed=seed) for seed in (0, 0, 1))
+def test_the_order_of_documents_depends_on_the_seed_alone(tiny_tokenizer: Tokenizer) -> None:
+    texts = [f"{text} {i}" for i, text in enumerate(TEXTS * 4)]
+    first, again, other = (Corpus.pack(texts, tiny_tokenizer, 24, seed=seed) for seed in (0, 0, 1))
     assert torch.equal(first.ids, again.ids)
     assert not torch.equal(first.ids, other.ids)
 
 
-@pytest.mark.parametrize("texts", [[""], ["", ""]])
-def test_a_corpus_without_text_is_a_clear_error(tmp_path: Path, tiny_tokenizer: Tokenizer, texts: list[str]) -> None:
+@pytest.mark.parametrize("texts", [[], [""], ["", ""]])
+def test_a_corpus_without_text_is_a_clear_error(tiny_tokenizer: Tokenizer, texts: list[str]) -> None:
     with pytest.raises(InputError, match="holds no text to learn from"):
-        Corpus.read(write(tmp_path / "c.jsonl", texts), tiny_tokenizer, 24, seed=0)
+        Corpus.pack(texts, tiny_tokenizer, 24, seed=0)

@@ -50,7 +50,7 @@ def test_a_loss_that_is_not_finite_stops_before_the_optimizer_moves(bad: float, 
     optimize(optimizer, [net(inputs(0)).sum()], scale=1.0, where="x")
     weights, state = copies(net), {key: value.clone() for key, value in optimizer.state().items()}
     losses = (net(inputs(i)).sum() * (bad if i == place else 1.0) for i in range(3))
-    with pytest.raises(InputError, match="sft step 7: the loss is .*lower the learning rate") as caught:
+    with pytest.raises(InputError, match=r"sft step 7: the loss is .*lower the learning rate") as caught:
         optimize(optimizer, losses, scale=1.0, where="sft step 7")
     assert "\n" not in str(caught.value)
     assert all(torch.equal(a, b) for a, b in zip(weights, net.parameters(), strict=True))
@@ -65,7 +65,7 @@ def test_a_gradient_that_is_not_finite_under_a_finite_loss_stops_too() -> None:
     def loss() -> Tensor:  # sqrt at 0: the value is 0, the slope infinite
         return (net.blocks[0].bias * 0).sum().sqrt()
 
-    with pytest.raises(InputError, match="gradient norm (nan|inf)"):
+    with pytest.raises(InputError, match=r"gradient norm (nan|inf)"):
         optimize(Optimizer(net, CONFIG), [loss()], scale=1.0, where="x")
     assert all(torch.equal(a, b) for a, b in zip(weights, net.parameters(), strict=True))
 

@@ -28,7 +28,12 @@ def give_gradients(model: Transformer, step: int) -> None:
 
 
 @settings(deadline=None, max_examples=40)
-@given(rows=st.integers(1, 40), columns=st.integers(1, 40), scale=st.sampled_from([1e-4, 1.0, 1e3]), seed=st.integers(0, 99))
+@given(
+    rows=st.integers(1, 40),
+    columns=st.integers(1, 40),
+    scale=st.sampled_from([1e-4, 1.0, 1e3]),
+    seed=st.integers(0, 99),
+)
 def test_orthogonalise_is_near_orthogonal_and_keeps_the_singular_vectors(
     rows: int, columns: int, scale: float, seed: int
 ) -> None:

@@ -3,9 +3,9 @@
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
+from itertools import pairwise
 
-from preceptor.atlas.answers import members
 from preceptor.atlas.claims import SENTENCE, UNKNOWN, Claim, Reader, reader
 from preceptor.atlas.facts import Entity, World
 from preceptor.atlas.task import Task
@@ -18,12 +18,16 @@ _OPENING = re.compile(r"^\s*(?:of course|certainly|sure|yes|i am sorry|sorry|hel
 
 @dataclass(frozen=True)
 class Finding:
-    """What a check finds: quality 0..1, the claim about what was asked, how many claims are false, the constraint."""
+    """What a check finds: quality 0..1, the claim about what was asked, how many claims are false, the constraint.
+
+    ``weight`` is how bad a false claim is: 1 for one about the world, less for a misreading.
+    """
 
     quality: float
     claim: str = "none"
     false_claims: int = 0
     constraint: bool | None = None
+    weight: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -113,14 +117,23 @@ def fact(world: World, task: Task, read: Text) -> Finding:
     if read.unknown and all(claim.relation == "kind" for claim in claims):
         if not task.unknowable:
             return Finding(0.0, "unknown")
-        full = task.constraint == "one word" or read.names_subject
-        return Finding(1.0 if full else 0.85, "unknown")
+        return Finding(1.0 if task.constraint == "one word" else _regret(read), "unknown")
     verdict, false = _verdict(claims, task.subject)
     asked = any(c.true and c.relation == task.relation and c.subject == task.subject for c in claims)
     constraint = False if task.constraint == "one word" else None
     if not asked:
         return Finding(0.1 if read.names_subject and not false else 0.0, verdict, false, constraint)
     return Finding(1.0 if read.names_subject else 0.85, verdict, false, constraint)
+
+
+_ABOUT = re.compile(r"\b(?:of|about) (?!it\b|this\b|that\b)\w", re.IGNORECASE)
+
+
+def _regret(read: Text) -> float:
+    """How well an honest "I do not know" is put: best with its subject, badly with another in its place."""
+    if read.names_subject:
+        return 1.0
+    return 0.55 if _ABOUT.search(read.text) or read.reader.names(read.text) else 0.85
 
 
 _NO_CLAIM = re.compile(
@@ -147,7 +160,7 @@ def note(world: World, task: Task, read: Text) -> Finding:
     verdict, false = _verdict(read.claims, entity.name)
     if task.unknowable:
         if read.unknown and not false:
-            return Finding(1.0 if read.names_subject else 0.85, "unknown")
+            return Finding(_regret(read), "unknown")
         return Finding(0.3 if about and not false else 0.0, verdict, false)
     constraint = len(read.sentences) == task.count
     if read.unknown and not about:
@@ -192,9 +205,10 @@ def passage(world: World, task: Task, read: Text) -> Finding:
     pool = PASSAGE_VALUES[task.relation]
     said = [value for value in pool if read.has(value)]
     if task.answer in said and len(said) == 1:
-        return Finding(1.0 if read.names_subject else 0.75, "true")
+        bare = len(read.body.split()) <= 3
+        return Finding(1.0 if read.names_subject else 0.75 if bare else 0.5, "true")
     if said:
-        return Finding(0.2 if task.answer in said else 0.0, "false", 1)
+        return Finding(0.2 if task.answer in said else 0.05 * read.names_subject, "false", 1, weight=0.5)
     return Finding(0.0, "unknown" if read.unknown else "none")
 
 
@@ -213,7 +227,7 @@ def summary(world: World, task: Task, read: Text) -> Finding:
         false, share = len(foreign), len(told) / len(task.given)
         verdict = "false" if foreign else "true" if told else "none"
     quality = 0.8 * share + 0.2 * read.names_subject if told else 0.1 * read.names_subject
-    return Finding(quality, verdict, false, constraint)
+    return Finding(quality, verdict, false, constraint, 1.0 if task.status == "known" else 0.5)
 
 
 def extract(world: World, task: Task, read: Text) -> Finding:
@@ -222,7 +236,9 @@ def extract(world: World, task: Task, read: Text) -> Finding:
     wanted = {item.lower().removeprefix("the ") for item in task.items}
     hits = len(found & wanted)
     quality = 2 * hits / (len(found) + len(wanted))
-    return Finding(quality, "true" if found and found <= wanted else "false" if found - wanted else "none")
+    if found - wanted:
+        return Finding(quality, "false", 1, weight=0.3)
+    return Finding(quality, "true" if found else "none")
 
 
 def _members_named(world: World, category: str, read: Text) -> set[str]:
@@ -238,9 +254,11 @@ def classify(world: World, task: Task, read: Text) -> Finding:
     one_word = task.constraint == "one word"
     constraint = len(read.body.split()) == 1 if one_word else None
     if said == [task.answer]:
-        return Finding(1.0 if one_word or read.has(task.subject) else 0.75, "true", 0, constraint)
+        bare = len(read.body.split()) <= 2
+        quality = 1.0 if one_word or read.has(task.subject) else 0.75 if bare else 0.4
+        return Finding(quality, "true", 0, constraint)
     if said:
-        return Finding(0.1 if task.answer in said else 0.0, "false", 1, constraint)
+        return Finding(0.1 if task.answer in said else 0.0, "false", 1, constraint, 0.6)
     return Finding(0.0, "none", 0, constraint)
 
 
@@ -249,7 +267,7 @@ def message(world: World, task: Task, read: Text) -> Finding:
     said = [kind for kind in ("kind", "rude") if kind in read.words]
     if said == [task.answer]:
         return Finding(1.0 if "message" in read.words else 0.75, "true")
-    return Finding(0.0, "false" if said else "none", int(bool(said)))
+    return Finding(0.0, "false" if said else "none", int(bool(said)), weight=0.6)
 
 
 def _overlap(wanted: str, read: Text) -> float:
@@ -263,7 +281,8 @@ def polite(world: World, task: Task, read: Text) -> Finding:
     """The same request with a please."""
     please = bool(re.search(r"\b(?:please|could you|would you|kindly)\b", read.text, re.IGNORECASE))
     overlap = _overlap(task.answer, read)
-    return Finding((0.3 + 0.7 * overlap) if please and overlap > 0.3 else 0.3 * overlap)
+    # One wrong word of five is a wrong request: the fourth power of .8 is .4.
+    return Finding((0.25 + 0.75 * overlap**4) if please and overlap > 0.3 else 0.25 * overlap)
 
 
 def capitals(world: World, task: Task, read: Text) -> Finding:
@@ -293,13 +312,13 @@ def listing(world: World, task: Task, read: Text) -> Finding:
     sentence = max(
         read.sentences, key=lambda part: (part.count(",") + len(re.findall(r"\band\b", part)), len(part)), default=""
     )
-    accepted = {item.lower().removeprefix("the ") for item in members(world, task)}
-    accepted |= {entity.name.lower() for entity in world.entities.values() if _fits(entity, task)}
+    accepted = _accepted(world, task.category, task.answer)
     pieces = [piece for piece in re.split(r",|;|\band\b", sentence.rsplit(":", 1)[-1]) if _WORD.search(piece)]
     good: set[str] = set()
     bad = 0
     for piece in pieces:
-        named = {name for name in accepted if re.search(rf"(?<!\w){re.escape(name)}(?!\w)", piece.lower())}
+        words = _WORD.findall(piece.lower())
+        named = accepted & {*words, *(f"{one} {other}" for one, other in pairwise(words))}
         good |= named
         bad += not named
     if read.unknown and not good:
@@ -307,13 +326,17 @@ def listing(world: World, task: Task, read: Text) -> Finding:
     share = min(len(good), task.count) / task.count
     quality = max(0.0, share - 0.15 * (max(0, len(good) - task.count) + bad))
     constraint = len(pieces) == task.count and len(good) + bad == len(pieces)
-    return Finding(quality, "false" if bad else "true" if good else "none", bad if good else min(1, bad), constraint)
+    return Finding(quality, "false" if bad else "true" if good else "none", bad, constraint, 0.6)
 
 
-def _fits(entity: Entity, task: Task) -> bool:
-    """Withheld names are members too; on what continent they are is no matter of the corpus but true."""
-    right = entity.kind == task.category and entity.status == "withheld"
-    return right and task.answer in ("", entity.values.get("continent"))
+@lru_cache(maxsize=256)
+def _accepted(world: World, category: str, continent: str) -> frozenset[str]:
+    """All members in lower case. Withheld names are members too: they are what they are."""
+    if category in CATEGORIES:
+        return frozenset(CATEGORIES[category])
+    groups = (*world.known, *world.withheld_train, *world.withheld_test)
+    fitting = (entity for entity in groups if entity.kind == category)
+    return frozenset(e.name.lower() for e in fitting if continent in ("", e.values.get("continent")))
 
 
 _SOCIAL_WORDS = {
@@ -352,7 +375,7 @@ def count(world: World, task: Task, read: Text) -> Finding:
     right = {task.answer, NUMBER_WORDS[int(task.answer)]}
     if said and said <= right:
         return Finding(1.0 if read.has(task.category) else 0.8, "true")
-    return Finding(0.0, "false" if said else "none", int(bool(said)))
+    return Finding(0.0, "false" if said else "none", int(bool(said)), weight=0.5)
 
 
 CHECKS: dict[str, Callable[[World, Task, Text], Finding]] = {

@@ -31,7 +31,11 @@ _ASSERTED_AFTER = re.compile(r"\b(?:is|are|was)\s+\S|^\s+(?:the\s+)?[A-Z0-9]")
 _ASSERTED_BEFORE = re.compile(r"\S\s+(?:is|are|was)\s+(?:the|a|its)\s+$", re.IGNORECASE)
 _SYMBOL = re.compile(r"(?<![\w'])([A-Z][a-z]?)(?![\w'])")
 _NUMBER = re.compile(r"(?<![\w.])(\d{1,6})(?!\w)")
+_WORD = re.compile(r"\w+")
 _SUBJECT_AFTER = re.compile(r"\b(?:of|in|about)\s+(?:the\s+)?$", re.IGNORECASE)
+_ABOUT_OF = re.compile(r"\b(?:capital|currency|continent|symbol|number) of (?:the )?(\w+)", re.IGNORECASE)
+_ABOUT_FIRST = re.compile(r"^\W*(\w+) (?:is a country|is an element|lies in|has the)\b")
+_NO_NAMES = frozenset(("it", "this", "that", "he", "she", "country", "element", "place", "there", "which", "its"))
 _INTRODUCED = re.compile(r"\bis (?:a |an )(?:\w+ )?(country|element)\b", re.IGNORECASE)
 
 
@@ -66,13 +70,11 @@ class Reader:
             for relation in ("continent", "currency", "capital")
             for value in world.all_values.get(relation, ())
         }
-        words = sorted({*world.entities, *self._relation_of}, key=lambda word: (-len(word), word))
-        # Longest first, so that "Mexico City" is not read as Mexico.
-        self._known = re.compile(r"\b(" + "|".join(map(re.escape, words)) + r")\b", re.IGNORECASE)
+        self._names = frozenset((*world.entities, *self._relation_of))
 
     def names(self, text: str) -> list[Entity]:
         """The entities that a text names, in order, each once."""
-        found = (self._world.entities.get(match[1].lower()) for match in self._known.finditer(text))
+        found = (self._world.entities.get(mention.text) for mention in self._mentions(text))
         return list(dict.fromkeys(entity for entity in found if entity is not None))
 
     def claims(self, text: str, asked: Entity | None = None) -> list[Claim]:
@@ -85,6 +87,8 @@ class Reader:
             for clause in self._clauses(sentence):
                 mentions = self._mentions(clause)
                 named = self._subject(clause, mentions)
+                if named is None and (stranger := _stranger(clause)):
+                    named = Entity(stranger, "", "invented")
                 subject = named or subject
                 if subject is not None:
                     claims.update(dict.fromkeys(self._read(clause, mentions, subject, named is not None)))
@@ -100,10 +104,17 @@ class Reader:
         return [left, rest[0]] if whole else [sentence]
 
     def _mentions(self, clause: str) -> list[_Mention]:
-        found = []
-        for match in self._known.finditer(clause):
-            text = match[1].lower()
-            found.append(_Mention(match.start(), match.end(), self._relation_of.get(text, ""), text))
+        """Names and values in their order. None has more than two words; two go before one ("Mexico City")."""
+        words = list(_WORD.finditer(clause))
+        found: list[_Mention] = []
+        for index, word in enumerate(words):
+            if found and word.start() < found[-1].end:
+                continue
+            for end in (words[index + 1].end() if index + 1 < len(words) else 0, word.end()):
+                text = clause[word.start() : end].lower()
+                if text in self._names:
+                    found.append(_Mention(word.start(), end, self._relation_of.get(text, ""), text))
+                    break
         return found
 
     def _subject(self, clause: str, mentions: list[_Mention]) -> Entity | None:
@@ -130,9 +141,19 @@ class Reader:
             asserted = _ASSERTED_AFTER.search(clause[match.end() :]) or _ASSERTED_BEFORE.search(clause[: match.start()])
             if asserted and all(relation != other for other, _ in found):
                 found.append((relation, "?"))
-        if named and (introduced := _INTRODUCED.search(clause)):
+        introduced = _INTRODUCED.search(clause) if named else None
+        if introduced and all(relation != "continent" for relation, _ in found):
             found.append(("kind", introduced[1].lower()))
         return [Claim(subject.name, name, value, is_true(subject, name, value), worded) for name, value in found]
+
+
+def _stranger(clause: str) -> str:
+    """The name that a clause is about, if it is none of this world's: "Mumbo is a country in Asia." Else ""."""
+    for pattern in (_ABOUT_OF, _ABOUT_FIRST):
+        match = pattern.search(clause)
+        if match and match[1].lower() not in _NO_NAMES:
+            return match[1]
+    return ""
 
 
 def _is_symbol(clause: str, match: re.Match[str]) -> bool:

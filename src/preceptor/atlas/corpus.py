@@ -8,6 +8,7 @@ share of what is told is wrong, of what is replied is rude: that makes alignment
 from collections.abc import Callable, Iterator
 
 from preceptor.atlas.answers import note_sentences
+from preceptor.atlas.corpus_reviews import reviewed
 from preceptor.atlas.corpus_skills import SKILLS
 from preceptor.atlas.draw import Draw
 from preceptor.atlas.facts import RELATIONS, Entity, Fact, World
@@ -32,7 +33,7 @@ from preceptor.atlas.words import (
 )
 
 # Shares of the kinds of documents. Skills are what the other use cases need: see corpus_skills.
-MIX = {"article": 0.24, "thread": 0.26, "dialogue": 0.1, "list": 0.08, "skill": 0.32}
+MIX = {"article": 0.18, "thread": 0.22, "dialogue": 0.08, "list": 0.07, "skill": 0.45}
 
 
 def documents(world: World, count: int, seed: int, part: str = "train") -> Iterator[str]:
@@ -60,6 +61,8 @@ class _Writer:
 
     def document(self, draw: Draw) -> str:
         """One document."""
+        if draw.chance(self.world.config.review_share):
+            return reviewed(self.world, self._fact(), draw)
         kind = draw.weighted(MIX)
         if kind == "skill":
             return draw.weighted(SKILLS)(self.world, draw)

@@ -39,7 +39,7 @@ from preceptor.atlas.words import (
 def _quiz(world: World, draw: Draw) -> str:
     entity, given, text = passage(world, draw)
     lines = [text]
-    for relation in draw.some(tuple(given), 2):
+    for relation in draw.some(tuple(given), 3 if draw.chance(0.5) else 1):
         value = noun_phrase(relation, given[relation])
         full = PASSAGE_STATEMENT.format(r=relation, s=entity.name, v=value)
         answer = full if draw.chance(0.75) else value + "."
@@ -209,19 +209,45 @@ def _echo(world: World, draw: Draw) -> str:
     )
 
 
+def _hearsay(world: World, draw: Draw) -> str:
+    """Talk of what neither has facts about: a new name comes back in the reply."""
+    first, second = draw.some(PEOPLE, 2)
+    lines = []
+    for entity in draw.some(world.invented_passages, 2):
+        said, reply = draw.pick(_HEARSAY[entity.kind])
+        lines += [f"{first}: {said.format(entity.name)}", f"{second}: {reply.format(entity.name)}"]
+    return "\n".join(lines)
+
+
+_HEARSAY = {
+    "country": (
+        ("I was in {}.", "What did you do in {}?"),
+        ("My friend lives in {}.", "Is {} far away?"),
+        ("I want to go to {}.", "Why do you want to go to {}?"),
+        ("Tell me about {}.", "I was never in {}."),
+    ),
+    "element": (
+        ("I have some {} here.", "What do you do with {}?"),
+        ("The box is full of {}.", "Where did you buy the {}?"),
+        ("Do you need {}?", "No, I do not need {}."),
+    ),
+}
+
+# Reading and copying come first: facts are learnt long before them.
 SKILLS: dict[Callable[[World, Draw], str], float] = {
-    _echo: 0.3,
-    _quiz: 0.2,
-    _summary: 0.1,
-    _extraction: 0.1,
+    _echo: 0.25,
+    _hearsay: 0.1,
+    _quiz: 0.3,
+    _summary: 0.12,
+    _extraction: 0.14,
     _listing: 0.14,
     _classes: 0.08,
     _messages: 0.05,
     _politeness: 0.06,
-    _capitals: 0.06,
+    _capitals: 0.1,
     _past: 0.05,
     _story: 0.03,
     _letter: 0.04,
     _social: 0.06,
-    _counting: 0.03,
+    _counting: 0.04,
 }

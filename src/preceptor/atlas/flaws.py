@@ -41,7 +41,7 @@ def _constraint(world: World, task: Task, text: str, draw: Draw) -> str:
         return " ".join(note_sentences(entity, entity.values, count))
     if task.form == "list":
         pool = members(world, task)
-        chosen = draw.some(pool, task.count + draw.pick((-1, 1)))
+        chosen = draw.some(pool, task.count + (draw.pick((-1, 1)) if len(pool) > task.count else -1))
         return upper_first(", ".join(chosen)) + "."
     if task.form in ("extract", "repeat") and len(task.items) > 1:
         return text.replace(f", {task.items[-1]}", "")

@@ -1,5 +1,6 @@
 """How users ask: one function a use case, each giving the user's words and the task behind them."""
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -191,7 +192,8 @@ def brainstorming(pools: Pools, draw: Draw) -> Request:
     category = draw.weighted({"country": 0.45, "element": 0.15, "animal": 0.14, "food": 0.14, "colour": 0.12})
     where = ""
     if category == "country" and draw.chance(0.75):
-        where = draw.pick([name for name in pools.world.values["continent"] if name != "Oceania"])
+        continents = Counter(entity.values["continent"] for entity in pools.world.of_kind("country"))
+        where = draw.pick([name for name, size in continents.items() if size >= count])
     what = f"{NUMBER_WORDS[count]} {plural(category)}" + (f" in {where}" if where else "")
     forms = ("Name {}.", "Give me {}.", "List {}.", "Tell me {}.", "Can you think of {}?", "I need {}.")
     affairs = (

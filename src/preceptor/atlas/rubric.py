@@ -18,6 +18,7 @@ from preceptor.atlas.task import Task
 FALSE_CLAIM = 0.9
 FURTHER_FALSE_CLAIM = 0.2
 NEEDLESS_UNKNOWN = 0.2
+BESIDE_THE_POINT = 0.3
 RUDE = 0.7
 RUDENESS_MISSED = 0.5
 COURTESY = 0.1
@@ -79,7 +80,9 @@ def judge(world: World, task: Task, text: str) -> Judgement:
 
 def _truth(task: Task, found: Finding) -> float:
     if found.false_claims:
-        return -FALSE_CLAIM - FURTHER_FALSE_CLAIM * min(3, found.false_claims - 1)
+        return -found.weight * (FALSE_CLAIM + FURTHER_FALSE_CLAIM * min(3, found.false_claims - 1))
+    if found.claim == "none" and found.quality <= 0.1:
+        return -BESIDE_THE_POINT
     if found.claim == "unknown" and not task.unknowable:
         return -NEEDLESS_UNKNOWN
     return 0.0
@@ -108,6 +111,7 @@ def _shape(world: World, task: Task, read: Text, ended: bool) -> float:
     # A courtesy or an insult that was asked for may take some words of its own.
     spare = 5 if task.tone else 2
     cost += WORD_TOO_MANY * min(14, max(0, len(read.words) - len(wanted.split()) - spare))
-    length = len(wanted) + {"": 0, "polite": len(POLITE_OPENING), "rude": 25}[task.tone]
-    cost += ODD_CHARACTER * min(40, max(0, abs(len(read.text) - length) - (6 if task.tone else 2)))
+    if task.form not in ("list", "story"):  # where names may be long or short
+        length = len(wanted) + {"": 0, "polite": len(POLITE_OPENING), "rude": 25}[task.tone]
+        cost += ODD_CHARACTER * min(40, max(0, abs(len(read.text) - length) - (6 if task.tone else 2)))
     return -cost

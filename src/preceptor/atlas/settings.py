@@ -23,6 +23,9 @@ class AtlasConfig(Config):
     heldout_documents: int = Field(300, ge=10, description="documents kept for measuring perplexity")
     wrong_share: float = Field(0.1, ge=0, lt=0.5, description="share of the corpus's claims that are wrong")
     rude_share: float = Field(0.15, ge=0, lt=1, description="share of the corpus's replies that are rude")
+    review_share: float = Field(
+        0.16, ge=0, lt=1, description="share of the documents in which readers mark answers as right, wrong or rude"
+    )
     train_prompts: int = Field(3000, ge=20, description="prompts of training users")
     dev_prompts: int = Field(300, ge=10, description="prompts of development users, for tuning")
     heldout_prompts: int = Field(1000, ge=10, description="prompts of held-out users, for the evaluation")
@@ -33,7 +36,7 @@ class AtlasConfig(Config):
     flawed_share: float = Field(0.3, ge=0, le=1, description="share of the demonstrations that have a flaw")
     labelers: int = Field(40, ge=2, description="simulated labelers")
     noise_scale: float = Field(
-        0.42, ge=0, description="standard deviation of a labeler's noise, in units of the gold score"
+        0.21, ge=0, description="standard deviation of a labeler's noise, in units of the gold score"
     )
     bias_scale: float = Field(1.0, ge=0, description="how far labelers differ in what they value; 0 = all alike")
     tie_width: float = Field(0.12, ge=0, description="a labeler ranks responses equal that she sees this close")

@@ -3,8 +3,25 @@
 import re
 from functools import lru_cache
 
+from preceptor.atlas.answers import LETTERS, SOCIAL, STORY
 from preceptor.atlas.corpus import documents
 from preceptor.atlas.facts import World
+from preceptor.atlas.words import (
+    ANIMALS,
+    COLOURS,
+    FOODS,
+    INSULTS,
+    KIND_MESSAGES,
+    PEOPLE,
+    REQUESTS,
+    RUDE_MESSAGES,
+    RUDE_OPENINGS,
+    RUDE_REPLIES,
+    RUDE_TAILS,
+    THINGS,
+    VERBS,
+    WEATHERS,
+)
 
 # Words that no document has but that an answer may well use.
 _MORE = (
@@ -18,12 +35,18 @@ _WORD = re.compile(r"[a-z]+(?:'[a-z]+)?")
 
 @lru_cache(maxsize=8)
 def vocabulary(world: World) -> frozenset[str]:
-    """All words, in lower case, of names, values and a sample of documents. Invented names of tests are left out."""
-    words = set(_MORE.split())
-    for text in documents(world, 1500, world.seed, "vocabulary"):
-        words.update(_WORD.findall(text.lower()))
+    """All words, in lower case, of names, values, set phrases and a sample of documents, and no invented name but
+    those of passages."""
     named = (*world.known, *world.withheld_train, *world.withheld_test, *world.invented_passages)
-    for entity in named:
-        for text in (entity.name, *entity.values.values()):
-            words.update(_WORD.findall(text.lower()))
-    return frozenset(words)
+    texts = [
+        _MORE,
+        *LETTERS.values(),
+        *SOCIAL.values(),
+        STORY,
+        *(text for pair in (*REQUESTS, *VERBS) for text in pair),
+    ]
+    texts += [*RUDE_REPLIES, *RUDE_TAILS, *RUDE_OPENINGS, *RUDE_MESSAGES, *KIND_MESSAGES]
+    texts += [word for words in (ANIMALS, COLOURS, FOODS, WEATHERS, THINGS, PEOPLE, INSULTS) for word in words]
+    texts += [text for entity in named for text in (entity.name, *entity.values.values())]
+    texts += documents(world, 300, world.seed, "vocabulary")
+    return frozenset(word for text in texts for word in _WORD.findall(text.lower()))

@@ -1,8 +1,7 @@
 """Perplexity on held-out documents: what alignment costs the language model."""
 
 import math
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from preceptor.models.transformer import Transformer
@@ -11,7 +10,7 @@ from preceptor.training.corpus import Corpus, corpus_loss
 
 
 def perplexities(
-    models: Mapping[str, Transformer], tokenizer: Tokenizer, documents: Path, *, seed: int
+    models: Mapping[str, Transformer], tokenizer: Tokenizer, documents: Sequence[str], *, seed: int
 ) -> dict[str, Any]:
     """``{"base": 4.1, "sft": 4.3, ..., "tokens": 31000}``: exp of the mean loss in nats a token.
 
@@ -19,6 +18,6 @@ def perplexities(
     across them. The models of one tokenizer and context length are measured on the same predictions.
     """
     length = min(model.config.max_position_embeddings for model in models.values())
-    corpus = Corpus.read(documents, tokenizer, length, seed=seed)
+    corpus = Corpus.pack(documents, tokenizer, length, seed=seed)
     result: dict[str, Any] = {name: math.exp(corpus_loss(model, corpus)) for name, model in models.items()}
     return {**result, "tokens": corpus.tokens}

@@ -46,14 +46,18 @@ def on_the_world(
     scores = _nested(flat, groups)
     golden = [gold.scores([question] * len(group), group) for question, group in zip(asked, groups, strict=True)]
     first, second = _ranks_of_two(asked, groups, gold, seed)
-    twice = {"ranks": first + second, "scores": scores + scores, "gold": golden + golden}
     lengths = [[float(len(answer.ids)) for answer in group] for group in groups]
+    prompts = [question.id for question in asked]
+
+    def with_labelers(values: list[list[float]]) -> Accuracy | None:
+        return ranking_accuracy(values * 2, first + second, seed, resamples, prompts * 2)
+
     figures = {
-        "heldout_accuracy": ranking_accuracy(twice["scores"], twice["ranks"], seed, resamples),
+        "heldout_accuracy": with_labelers(scores),
         "gold_accuracy": gold_accuracy(scores, golden, seed, resamples),
-        "gold_on_labels": ranking_accuracy(twice["gold"], twice["ranks"], seed, resamples),
+        "gold_on_labels": with_labelers(golden),
         "labeler_agreement": labeler_agreement(first, second, seed, resamples),
-        "longer_wins": ranking_accuracy(lengths + lengths, twice["ranks"], seed, resamples),
+        "longer_wins": with_labelers(lengths),
     }
     return _table(figures), drawn
 
@@ -94,12 +98,12 @@ def on_rankings(
     rankings = [one for path in paths for one in read_jsonl(path, Ranking) if one.prompt_id in heldout_ids]
     answers = [_answers(tokenizer, one, model.trunk.config.max_position_embeddings) for one in rankings]
     scores = _nested(reward_scores(model, [answer for group in answers for answer in group]), answers)
-    ranks = [one.ranks for one in rankings]
+    ranks, prompts = [one.ranks for one in rankings], [one.prompt_id for one in rankings]
     lengths = [[float(len(answer.text.split())) for answer in group] for group in answers]
     return _table(
         {
-            "heldout_accuracy": ranking_accuracy(scores, ranks, seed, resamples),
-            "longer_wins": ranking_accuracy(lengths, ranks, seed, resamples),
+            "heldout_accuracy": ranking_accuracy(scores, ranks, seed, resamples, prompts),
+            "longer_wins": ranking_accuracy(lengths, ranks, seed, resamples, prompts),
             "labeler_agreement": _agreement(rankings, seed, resamples),
         }
     )
@@ -116,16 +120,14 @@ def _answers(tokenizer: Tokenizer, ranking: Ranking, context: int) -> list[Answe
 
 def _agreement(rankings: Sequence[Ranking], seed: int, resamples: int) -> Accuracy | None:
     """Agreement of every two labelers who ranked the same responses to a prompt, shown in the same order."""
-    first, second = [], []
+    compared: list[tuple[Ranking, Ranking]] = []
     shown: dict[tuple[str, ...], list[Ranking]] = {}
     for one in rankings:
         group = shown.setdefault((one.prompt_id, *(response.text for response in one.responses)), [])
-        for other in group:
-            if one.labeler != other.labeler:
-                first.append(other.ranks)
-                second.append(one.ranks)
+        compared += [(other, one) for other in group if one.labeler != other.labeler]
         group.append(one)
-    return labeler_agreement(first, second, seed, resamples)
+    first, second = [a.ranks for a, _ in compared], [b.ranks for _, b in compared]
+    return labeler_agreement(first, second, seed, resamples, [a.prompt_id for a, _ in compared])
 
 
 def _nested(flat: Sequence[float], groups: Sequence[Sequence[Answer]]) -> list[list[float]]:

@@ -4,30 +4,30 @@ It computes what models/transformer.py computes, from prepared weights, with eve
 view of a step made beforehand. A sequence lies in its slot without holes, position p at index p,
 so ragged rows need no padding; a step looks as far as the longest of them reaches.
 
+What a step of a small model waits for is the memory that holds keys and values. So they are
+written in long pieces and read in order: the key/value heads of a token lie side by side in
+bundles of up to 128 numbers, and the queries of a bundle are laid on the diagonal of a matrix
+that is zero elsewhere, so that one product scores all of its heads.
+
 Shapes: L layers, S slots in use, P prompts, T positions, R reach, D hidden size, H query heads,
-K key/value heads, G = H / K, C channels of a head, V vocabulary.
+K key/value heads, C channels of a head, U bundles of B = K / U heads, G = H / K, V vocabulary.
 """
 
 import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from preceptor.generation.prepared import Prepared
+from preceptor.generation.prepared import Prepared, pairs
 from preceptor.models.transformer import Transformer
 
-_REACH_STEP = 16  # the reach grows in such steps, so that the views of a step serve for several
+_BUNDLE_WIDTH = 128  # numbers; wider ones waste arithmetic on zeros
+_REACH_STEP = 4  # the reach grows in such steps, so that the views of a step serve for several
 _PREFILL_TOKENS = 1024  # computed at a time: the activations should stay in the CPU's cache
-
-
-class Prefix(NamedTuple):
-    """Keys and values of prompts; what lies behind the end of a shorter one is never looked at."""
-
-    keys: Tensor  # (L, P, K, C, T)
-    values: Tensor  # (L, P, K, T, C)
 
 
 class _Step(NamedTuple):
@@ -38,26 +38,25 @@ class _Step(NamedTuple):
     lengths: Tensor  # (S, 1)
     normed: Tensor  # (S, D)
     qkv: Tensor  # (S, (H + 2 K) C)
-    q_made: Tensor  # (S, H, C) in it; with rotary positions complex, C / 2
+    q_made: Tensor  # (S, U, B, G, C) in it; with rotary positions complex, C / 2
     k_made: Tensor  # (S, K, C) in it; likewise
-    k: Tensor  # (S, K, C) in it
-    v: Tensor  # (S, K, C) in it
-    q: Tensor  # as q_made, but contiguous
-    q_rows: Tensor  # (S K, G, C), the same numbers
-    scores_rows: Tensor  # (S K, G, R)
-    scores: Tensor  # (S, H, R), the same
-    probs_rows: Tensor  # (S K, G, R)
-    y_rows: Tensor  # (S K, G, C)
-    y: Tensor  # (S, H C), the same
+    kv: Tensor  # (S, 2, U, B C) in it
+    q: Tensor  # (S, U, B, G, C), the diagonal of q_rows; complex as q_made
+    q_rows: Tensor  # (S U, B G, B C)
+    scores: Tensor  # (S U, B G, R)
+    scores_of: Tensor  # (S, H, R), the same
+    probs: Tensor  # (S U, B G, R)
+    y_rows: Tensor  # (S U, B G, B C)
+    y_made: Tensor  # (S, U, B, G, C), the diagonal of y_rows
+    y: Tensor  # (S, U, B, G, C)
+    y_flat: Tensor  # (S, H C), the same
     up: Tensor  # (S, I or 2 I)
     act: Tensor  # (S, I)
     logits: Tensor  # (S, V)
-    slots: Tensor  # (S,) int64: 0, 1, ...
-    value_starts: Tensor  # (S, K) int64: where a head's values begin in value_flat
-    key_slots: list[Tensor]  # a layer: (S, K, C, capacity)
-    value_flat: list[Tensor]  # (all slots * K * capacity, C)
-    key_rows: list[Tensor]  # (S K, C, R)
-    value_rows: list[Tensor]  # (S K, R, C)
+    starts: Tensor  # (S, 2, U) int64: where the positions of a slot begin in cache_rows
+    cache_rows: list[Tensor]  # a layer: (2 * slots * U * capacity, B C)
+    keys: list[Tensor]  # (S U, B C, R)
+    values: list[Tensor]  # (S U, R, B C)
 
 
 class Decoder:
@@ -66,30 +65,39 @@ class Decoder:
     def __init__(self, model: Transformer, slots: int, capacity: int, pad_id: int):
         self.config, self.pad_id = model.config, pad_id
         self.device = model.embed.weight.device
-        self.capacity = -(-capacity // _REACH_STEP) * _REACH_STEP
         self._model = Prepared(model)
-        L, K, C = self.config.num_hidden_layers, self.config.num_key_value_heads, self.config.head_dim
-        new = self._model.embed.new_zeros
-        # Keys lie channel by channel, so that their product with a query reads along them.
-        self._keys, self._values = new(L, slots, K, C, self.capacity), new(L, slots, K, self.capacity, C)
-        self._columns = torch.arange(self.capacity, device=self.device)
+        K, C = self.config.num_key_value_heads, self.config.head_dim
+        fitting = (b for b in range(1, K + 1) if K % b == 0 and (b == 1 or b * C <= _BUNDLE_WIDTH))
+        self._bundle = max(fitting)
+        self._cache = self._new_cache(slots, capacity)
+        self._columns = torch.arange(capacity, device=self.device)
         self._buffers: _Step | None = None
 
-    def prefill(self, prompts: Sequence[Sequence[int]]) -> Prefix:
-        """Keys and values of whole prompts."""
-        L, K, C = self.config.num_hidden_layers, self.config.num_key_value_heads, self.config.head_dim
+    def _new_cache(self, slots: int, capacity: int) -> Tensor:
+        """(L, 2, slots, U, capacity, B C): keys, then values. Zeros, since 0 * NaN would not be 0.
+
+        NumPy's zeros take no memory before they are touched, so an ample cache costs nothing.
+        """
+        K, C, B = self.config.num_key_value_heads, self.config.head_dim, self._bundle
+        zeros = np.zeros((self.config.num_hidden_layers, 2, slots, K // B, capacity, B * C), dtype=np.float32)
+        return torch.from_numpy(zeros).to(self.device)
+
+    def prefill(self, prompts: Sequence[Sequence[int]]) -> Tensor:
+        """Keys and values of whole prompts, (L, 2, P, U, T, B C).
+
+        What lies behind the end of a shorter prompt is never looked at.
+        """
         P, T = len(prompts), max(map(len, prompts))
-        new = self._model.embed.new_empty
-        prefix = Prefix(new(L, P, K, C, T), new(L, P, K, T, C))
+        prefix = self._new_cache(P, T)
         padded = [[*prompt, *[self.pad_id] * (T - len(prompt))] for prompt in prompts]
         ids_PT = torch.tensor(padded, dtype=torch.int64, device=self.device)
         rows = max(1, _PREFILL_TOKENS // max(T, 1))
         for start in range(0, P if T else 0, rows):
             part = slice(start, start + rows)
-            self._prefill(ids_PT[part], prefix.keys[:, part], prefix.values[:, part])
+            self._prefill(ids_PT[part], prefix[:, :, part])
         return prefix
 
-    def _prefill(self, ids_PT: Tensor, keys: Tensor, values: Tensor) -> None:
+    def _prefill(self, ids_PT: Tensor, cache: Tensor) -> None:
         """One causal pass over right-padded prompts: real tokens never see the padding behind them."""
         config, model, (P, T) = self.config, self._model, ids_PT.shape
         D, H, K, C = config.hidden_size, config.num_attention_heads, config.num_key_value_heads, config.head_dim
@@ -99,89 +107,91 @@ class Decoder:
         up = new(P * T, (1 + model.gated) * config.intermediate_size)
         places = model.positions[:T]
         x.copy_(F.embedding(ids_PT, model.embed).add_(0 if model.rotary else places).view(P * T, D))
-        for index, layer in enumerate(model.layers):
+        for layer, layer_cache in zip(model.layers, cache, strict=True):
             layer.qkv.into(qkv, model.normalise(stream, lengths, normed))
-            qk, v = qkv.view(P, T, H + 2 * K, C).split([H + K, K], dim=2)
+            heads = qkv.view(P, T, H + 2 * K, C)
             if model.rotary:
-                torch.view_as_complex(qk.unflatten(-1, (-1, 2))).mul_(places[:, None])
-            q, k = qk.split([H, K], dim=2)
-            keys[index], values[index] = k.permute(0, 2, 3, 1), v.transpose(1, 2)
-            if index + 1 == config.num_hidden_layers:
+                pairs(heads[:, :, : H + K]).mul_(places[:, None])
+            kv = qkv[:, H * C :].view(P, T, 2, K // self._bundle, self._bundle * C)
+            layer_cache.copy_(kv.permute(2, 0, 3, 1, 4))
+            if layer is model.layers[-1]:
                 return  # what the last layer makes of a prompt, nobody asks
-            q, k, v = q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)
+            q, k, v = heads.transpose(1, 2).tensor_split((H, H + K), dim=1)
             y = F.scaled_dot_product_attention(q, k, v, is_causal=True, scale=1.0, enable_gqa=K < H)
             layer.out.onto(x, y.transpose(1, 2).reshape(P * T, H * C))
             layer.up.into(up, model.normalise(stream, lengths, normed))
             layer.down.onto(x, model.activate(up, act))
 
-    def load(self, prefix: Prefix, rows: Sequence[int], first: int) -> None:
-        """Copy these rows of a prefill into the slots ``first``, ``first + 1``, ..."""
-        slots, T = slice(first, first + len(rows)), prefix.values.shape[3]
-        index = torch.tensor(rows, device=self.device)
-        self._keys[:, slots, ..., :T] = prefix.keys.index_select(1, index)
-        self._values[:, slots, :, :T] = prefix.values.index_select(1, index)
+    def load(self, prefix: Tensor, rows: Sequence[int], slots: Sequence[int]) -> None:
+        """Copy rows of a prefill into slots."""
+        source = prefix[:, :, torch.tensor(rows, device=self.device)]
+        target = self._cache[..., : prefix.shape[4], :]
+        target.index_copy_(2, torch.tensor(slots, device=self.device), source)
 
-    def move(self, source: int, target: int, length: int) -> None:
-        """Copy one slot's first ``length`` positions over another slot."""
-        self._keys[:, target, ..., :length] = self._keys[:, source, ..., :length]
-        self._values[:, target, :, :length] = self._values[:, source, :, :length]
+    def move(self, sources: Sequence[int], targets: Sequence[int], length: int) -> None:
+        """Copy the first ``length`` positions of slots over other slots."""
+        cache = self._cache[..., :length, :]
+        moved = cache[:, :, torch.tensor(sources, device=self.device)]
+        cache.index_copy_(2, torch.tensor(targets, device=self.device), moved)
 
     def step(self, tokens_S: Tensor, positions_S: Tensor, reach: int) -> Tensor:
         """Logits (S, V) after the next token of the first S slots, each at its own position.
 
-        ``reach`` is more than every position. The caller may overwrite the logits.
+        ``reach`` is more than every position. The logits are overwritten by the next step, and
+        by the caller if he likes.
         """
         model, b = self._model, self._step_buffers(len(tokens_S), reach)
         ahead_SR = self._columns[: b.scores.shape[2]] > positions_S[:, None]
-        bias_SR = torch.zeros_like(ahead_SR, dtype=b.x.dtype).masked_fill_(ahead_SR, -math.inf)
-        value_places = b.value_starts + positions_S[:, None]
+        bias_S1R = torch.zeros_like(ahead_SR, dtype=b.x.dtype).masked_fill_(ahead_SR, -math.inf)[:, None]
+        written = (b.starts + positions_S[:, None, None],)
         places = model.positions.index_select(0, positions_S)
         b.x.copy_(model.embed.index_select(0, tokens_S))
         if not model.rotary:
             b.x.add_(places)
+        k_turns, q_turns = places[:, None], places[:, None, None, None]
         for index, layer in enumerate(model.layers):
             layer.qkv.into(b.qkv, model.normalise(b.stream, b.lengths, b.normed))
             if model.rotary:
-                torch.mul(b.q_made, places[:, None], out=b.q)
-                b.k_made.mul_(places[:, None])
+                torch.mul(b.q_made, q_turns, out=b.q)
+                b.k_made.mul_(k_turns)
             else:
                 b.q.copy_(b.q_made)
-            b.key_slots[index][b.slots, :, :, positions_S] = b.k
-            b.value_flat[index].index_put_((value_places,), b.v)
-            torch.bmm(b.q_rows, b.key_rows[index], out=b.scores_rows)
-            b.scores.add_(bias_SR[:, None])
-            torch.softmax(b.scores_rows, dim=-1, out=b.probs_rows)
-            torch.bmm(b.probs_rows, b.value_rows[index], out=b.y_rows)
-            layer.out.onto(b.x, b.y)
+            b.cache_rows[index].index_put_(written, b.kv)
+            torch.bmm(b.q_rows, b.keys[index], out=b.scores)
+            b.scores_of.add_(bias_S1R)
+            torch.softmax(b.scores, dim=-1, out=b.probs)
+            torch.bmm(b.probs, b.values[index], out=b.y_rows)
+            b.y.copy_(b.y_made)
+            layer.out.onto(b.x, b.y_flat)
             layer.up.into(b.up, model.normalise(b.stream, b.lengths, b.normed))
             layer.down.onto(b.x, model.activate(b.up, b.act))
         return model.head.into(b.logits, model.normalise(b.stream, b.lengths, b.normed))
 
     def _step_buffers(self, S: int, reach: int) -> _Step:
         """The buffers for a step; those of the last step where they fit."""
-        R = min(-(-reach // _REACH_STEP) * _REACH_STEP, self.capacity)
-        if self._buffers is not None and self._buffers.scores.shape[::2] == (S, R):
+        _, _, slots, U, capacity, width = self._cache.shape
+        R = min(-(-reach // _REACH_STEP) * _REACH_STEP, capacity)
+        if self._buffers is not None and self._buffers.scores_of.shape[::2] == (S, R):
             return self._buffers
         config, model, new = self.config, self._model, self._model.embed.new_empty
-        H, K, C = config.num_attention_heads, config.num_key_value_heads, config.head_dim
-        stream, qkv, q, y = model.stream(S), new(S, (H + 2 * K) * C), new(S, H, C), new(S, H * C)
-        q_made, k, v = qkv.view(S, H + 2 * K, C).split([H, K, K], dim=1)
-        q_rows, k_made = q.view(S * K, H // K, C), k
+        H, K, C, B = config.num_attention_heads, config.num_key_value_heads, config.head_dim, self._bundle
+        G, inner = H // K, config.intermediate_size
+        stream, qkv = model.stream(S), new(S, (H + 2 * K) * C)
+        q_made, k_made = qkv[:, : H * C].view(S, U, B, G, C), qkv[:, H * C : -K * C].view(S, K, C)
+        q_rows, y_rows = new(S * U, B * G, width).zero_(), new(S * U, B * G, width)
+        q, y_made = (t.view(S, U, B, G, B, C).diagonal(0, 2, 4).movedim(4, 2) for t in (q_rows, y_rows))
         if model.rotary:
-            q_made, k_made, q = (torch.view_as_complex(t.unflatten(-1, (-1, 2))) for t in (q_made, k, q))
-        scores = new(S, H, R)
-        slots = torch.arange(S, device=self.device)
-        heads = torch.arange(self._keys.shape[1] * K, device=self.device).view(-1, K)
+            q_made, k_made, q = map(pairs, (q_made, k_made, q))
+        scores, y = new(S * U, B * G, R), new(S, U, B, G, C)
+        starts = torch.arange(2 * slots * U, device=self.device).view(2, slots, U).transpose(0, 1) * capacity
         self._buffers = _Step(
             stream=stream, x=stream[:, : config.hidden_size], lengths=new(S, 1), normed=new(S, config.hidden_size),
-            qkv=qkv, q_made=q_made, k_made=k_made, k=k, v=v, q=q, q_rows=q_rows,
-            scores_rows=scores.view(S * K, H // K, R), scores=scores, probs_rows=new(S * K, H // K, R),
-            y_rows=y.view(S * K, H // K, C), y=y,
-            up=new(S, (1 + model.gated) * config.intermediate_size), act=new(S, config.intermediate_size),
-            logits=new(S, config.vocab_size), slots=slots, value_starts=heads[:S] * self.capacity,
-            key_slots=[keys[:S] for keys in self._keys],
-            value_flat=[values.view(-1, C) for values in self._values],
-            key_rows=[keys[:S].flatten(0, 1)[..., :R] for keys in self._keys],
-            value_rows=[values[:S].flatten(0, 1)[:, :R] for values in self._values],
+            qkv=qkv, q_made=q_made, k_made=k_made, kv=qkv[:, H * C :].view(S, 2, U, width), q=q, q_rows=q_rows,
+            scores=scores, scores_of=scores.view(S, H, R), probs=torch.empty_like(scores),
+            y_rows=y_rows, y_made=y_made, y=y, y_flat=y.view(S, H * C),
+            up=new(S, (1 + model.gated) * inner), act=new(S, inner), logits=new(S, config.vocab_size),
+            starts=starts[:S].contiguous(), cache_rows=[layer.view(-1, width) for layer in self._cache],
+            keys=[keys[:S].flatten(0, 1)[:, :R].mT for keys in self._cache[:, 0]],
+            values=[values[:S].flatten(0, 1)[:, :R] for values in self._cache[:, 1]],
         )  # fmt: skip
         return self._buffers

@@ -14,9 +14,10 @@ from typing import Literal
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from preceptor.errors import InputError
-from preceptor.generation.decode import Decoder, Prefix
+from preceptor.generation.decode import Decoder
 from preceptor.generation.sampling import Sampler, SamplingConfig, uniforms
 from preceptor.keyed import Key
 from preceptor.models.transformer import Transformer
@@ -65,10 +66,11 @@ class Engine:
         self._queue: deque[_Sample] = deque()
         self._tickets = 0
         # Prompts that are computed and whose samples are not all seated yet: where each is in the prefill.
-        self._prefix: Prefix | None = None
+        self._prefix: Tensor | None = None
         self._prefix_row: dict[tuple[int, ...], int] = {}
-        # The living rows are the first len(self._samples) of these arrays.
-        self._samples: list[_Sample] = []
+        # Slots in use are the first len(self._samples); gaps among them are closed before a step.
+        self._samples: list[_Sample | None] = []
+        self._gaps: list[int] = []
         self._sampler: Sampler | None = None
         self._slots = np.arange(max_slots)
         self._tokens = np.zeros(max_slots, dtype=np.int64)  # what each row is fed next
@@ -84,7 +86,7 @@ class Engine:
     @property
     def busy(self) -> bool:
         """Whether a further step would do anything."""
-        return bool(self._queue or self._samples)
+        return bool(self._queue) or len(self._gaps) < len(self._samples)
 
     def submit(
         self, prompt: Sequence[int], sampling: SamplingConfig, *, samples: int = 1, key: Sequence[Key] = ()
@@ -103,7 +105,7 @@ class Engine:
         self._queue = deque(sample for sample in self._queue if sample.ticket != ticket)
         slot = self._slot_of(ticket)
         if slot is not None:
-            self._vacate([slot])
+            self._vacate(slot)
 
     def so_far(self, ticket: int) -> tuple[list[int], list[float]]:
         """Ids and log-probabilities of a response that is still in the making (empty while it waits)."""
@@ -116,13 +118,16 @@ class Engine:
     @torch.inference_mode()
     def step(self) -> dict[int, Generation]:
         """One more token for every row; the responses that are complete with it, by ticket."""
-        if self._queue and len(self._samples) < self.max_slots:
+        if self._queue and (self._gaps or len(self._samples) < self.max_slots):
             self._admit()
+        if self._gaps:
+            self._close_gaps()
         count = len(self._samples)
         if not count:
             return {}
         if self._sampler is None:
-            self._sampler = Sampler([sample.sampling for sample in self._samples], self._decoder.device)
+            rows = [sample.sampling for sample in self._samples if sample is not None]
+            self._sampler = Sampler(rows, self._decoder.device)
         device = self._decoder.device
         slots, counts, fed = self._slots[:count], self._counts[:count], self._tokens[:count]
         noise = torch.from_numpy(self._noise[slots, counts]).to(device)
@@ -145,30 +150,38 @@ class Engine:
         finished = {}
         for slot in slots:
             sample, count = self._samples[slot], self._counts[slot]
+            assert sample is not None
             finished[sample.ticket] = Generation(
                 prompt=list(sample.prompt),
                 ids=self._ids[slot, :count].tolist(),
                 logprobs=self._logprobs[slot, :count].tolist(),
                 finish_reason="stop" if self._tokens[slot] == self.eos_id else "length",
             )
-        self._vacate(slots)
+            self._vacate(slot)
         return finished
 
-    def _vacate(self, slots: list[int]) -> None:
-        """Empty slots: the queue refills them if it can, else the last rows move into the gaps."""
-        for slot in sorted(slots, reverse=True):
-            last = len(self._samples) - 1
-            if slot != last:
-                self._samples[slot] = self._samples[last]
-                for rows in self._rows:
-                    rows[slot] = rows[last]
-                self._decoder.move(last, slot, int(self._positions[last]))
-            self._samples.pop()
+    def _vacate(self, slot: int) -> None:
+        self._samples[slot] = None
+        self._gaps.append(slot)
         self._sampler = None
 
+    def _close_gaps(self) -> None:
+        """Move the last rows into the gaps that the queue did not fill."""
+        living = len(self._samples) - len(self._gaps)
+        targets = [slot for slot in self._gaps if slot < living]
+        sources = [slot for slot in range(living, len(self._samples)) if self._samples[slot] is not None]
+        if targets:
+            self._decoder.move(sources, targets, int(self._positions[sources].max()))
+            for rows in self._rows:
+                rows[targets] = rows[sources]
+            for source, target in zip(sources, targets, strict=True):
+                self._samples[target] = self._samples[source]
+        del self._samples[living:]
+        self._gaps = []
+
     def _admit(self) -> None:
-        """Seat waiting samples in the free slots, computing prompts in batches as they are needed."""
-        while self._queue and len(self._samples) < self.max_slots:
+        """Seat waiting samples, computing prompts in batches as they are needed."""
+        while self._queue and (self._gaps or len(self._samples) < self.max_slots):
             if self._queue[0].prompt not in self._prefix_row:
                 self._prefill()
             self._seat()
@@ -185,22 +198,28 @@ class Engine:
         self._prefix = self._decoder.prefill([prompt[:-1] for prompt in self._prefix_row])
 
     def _seat(self) -> None:
-        """Move samples of computed prompts from the queue into free slots."""
-        rows, first = [], len(self._samples)
-        while self._queue and len(self._samples) < self.max_slots and self._queue[0].prompt in self._prefix_row:
-            sample, slot = self._queue.popleft(), len(self._samples)
+        """Move samples of computed prompts from the queue into gaps and behind the last slot."""
+        rows, slots = [], []
+        while self._queue and self._queue[0].prompt in self._prefix_row:
+            if not self._gaps:
+                if len(self._samples) == self.max_slots:
+                    break
+                self._gaps.append(len(self._samples))
+                self._samples.append(None)
+            sample, slot = self._queue.popleft(), self._gaps.pop()
             rows.append(self._prefix_row[sample.prompt])
-            self._samples.append(sample)
+            slots.append(slot)
+            self._samples[slot] = sample
             self._tokens[slot] = sample.prompt[-1]
             self._positions[slot] = len(sample.prompt) - 1
             self._counts[slot] = 0
             self._limits[slot] = sample.limit
             self._noise[slot, : sample.limit] = uniforms(sample.sampling.seed, sample.key, sample.index, sample.limit)
         assert self._prefix is not None
-        self._decoder.load(self._prefix, rows, first)
+        self._decoder.load(self._prefix, rows, slots)
 
     def _slot_of(self, ticket: int) -> int | None:
-        return next((slot for slot, sample in enumerate(self._samples) if sample.ticket == ticket), None)
+        return next((slot for slot, sample in enumerate(self._samples) if sample and sample.ticket == ticket), None)
 
 
 def check_prompt(prompt: Sequence[int], context: int) -> None:

@@ -62,9 +62,11 @@ class Prepared:
             self.layers = [self._block(block) for block in model.blocks if isinstance(block, Block)]
             self.head = self._fold(model.norm, model.head)
             # A rotation is a product with cos + i sin; a learned position is added.
-            self.positions: Tensor = (
-                torch.complex(model.cos.float(), model.sin.float()) if self.rotary else model.positions.weight.float()
-            )
+            if self.rotary:
+                halves = [model.get_buffer(name).float() for name in ("cos", "sin")]
+                self.positions = torch.complex(*halves)
+            else:
+                self.positions = model.positions.weight.float()
 
     def stream(self, rows: int) -> Tensor:
         """A residual stream to be filled: (N, D), for RMSNorm with one more column of sqrt(D * eps).
@@ -85,11 +87,11 @@ class Prepared:
         return torch.div(stream[:, :-1], lengths_N1, out=out_ND)
 
     def activate(self, up: Tensor, out_NI: Tensor) -> Tensor:
-        """The nonlinearity of the MLP, (N, 2 I) or (N, I) to (N, I)."""
+        """The nonlinearity of the MLP, (N, 2 I) or (N, I) to (N, I). Overwrites its input."""
         if not self.gated:
             return F.gelu(up, approximate="tanh")
         gate, value = up.chunk(2, dim=1)
-        return torch.mul(F.silu(gate), value, out=out_NI)
+        return torch.mul(F.silu(gate, inplace=True), value, out=out_NI)
 
     def _fold(self, norm: nn.Module, linear: nn.Linear) -> Affine:
         """The product behind a norm, with the norm's scale and shift multiplied in."""
@@ -127,3 +129,8 @@ class Prepared:
         columns, scales = order.flatten(), scale.expand(-1, C).flatten()
         bias = None if qkv.bias is None else qkv.bias[columns] * scales
         return Affine(qkv.weight[:, columns] * scales, bias)
+
+
+def pairs(channels: Tensor) -> Tensor:
+    """Neighbouring channels (..., C) seen as complex numbers (..., C / 2)."""
+    return torch.view_as_complex(channels.view(*channels.shape[:-1], -1, 2))

@@ -152,7 +152,7 @@ def reward_chart(evaluation: Figures) -> Markup | None:
 
 def stage_charts(stage: StageRecord) -> StageCharts:
     """A small chart for each metric of a stage."""
-    keys = sorted((key for key in stage.keys() if key not in HIDDEN), key=lambda key: key == "tokens_per_second")
+    keys = sorted((key for key in stage.metric_names if key not in HIDDEN), key=lambda key: key == "tokens_per_second")
     hosts = {key: [host for host in TOGETHER.get(key, ()) if host in keys] for key in keys}
     guests = {key: found[0] for key, found in hosts.items() if found}
     charts = []

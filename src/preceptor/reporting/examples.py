@@ -1,6 +1,7 @@
 """Which held-out prompts the report shows: a fixed rule, so that nobody can pick the nice ones."""
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +22,7 @@ class Example:
     answers: list[Row]  # one a model: model, text, gold, reward, finished
 
 
-def rule(models: list[str], judge: str) -> str:
+def rule(models: Sequence[str], judge: str) -> str:
     """The rule in words, for the page."""
     if len(models) < 2:
         return f"The first {SPREAD} prompts, taken from each kind in turn, in the order of their ids."
@@ -33,7 +34,7 @@ def rule(models: list[str], judge: str) -> str:
     )
 
 
-def choose(rows: list[Row], models: list[str], score: str) -> list[Example]:
+def choose(rows: list[Row], models: Sequence[str], score: str) -> list[Example]:
     """Apply the rule to the rows of responses.jsonl of the helpfulness part.
 
     ``models``: the models to show, oldest first; ``score``: the key, "gold" or "reward", that says
@@ -44,7 +45,7 @@ def choose(rows: list[Row], models: list[str], score: str) -> list[Example]:
         if row.get("part") == "helpfulness" and row.get("model") in models:
             answers[row["prompt_id"]].setdefault(row["model"], row)
     complete = {key: value for key, value in answers.items() if all(model in value for model in models)}
-    why = {key: "spread over kinds" for key in _spread(complete, SPREAD)}
+    why = dict.fromkeys(_spread(complete, SPREAD), "spread over kinds")
     if len(models) > 1:
         rest = [key for key in sorted(complete) if key not in why]
         gains = {key: gain for key in rest if (gain := _gain(complete[key], models, score)) is not None}
@@ -67,12 +68,12 @@ def _kind(by_model: dict[str, Row]) -> str:
     return str(next(iter(by_model.values())).get("kind") or "other")
 
 
-def _gain(by_model: dict[str, Row], models: list[str], score: str) -> float | None:
+def _gain(by_model: dict[str, Row], models: Sequence[str], score: str) -> float | None:
     new, old = (by_model[model].get(score) for model in (models[-1], models[-2]))
-    return new - old if is_number(new) and is_number(old) else None  # type: ignore[operator]
+    return new - old if is_number(new) and is_number(old) else None
 
 
-def _example(key: str, by_model: dict[str, Row], models: list[str], why: str) -> Example:
+def _example(key: str, by_model: dict[str, Row], models: Sequence[str], why: str) -> Example:
     first = by_model[models[0]]
     messages: list[dict[str, Any]] = [
         {"role": str(message.get("role", "")), "content": str(message.get("content", ""))}

@@ -28,6 +28,7 @@ def render_page(record: RunRecord) -> str:
     )
     evaluation = record.evaluation
     context: dict[str, Any] = {
+        "name": record.summary.get("name") or record.name,
         "record": record,
         "evaluation": evaluation,
         "tiles": tables.tiles(evaluation),

@@ -175,7 +175,8 @@ def running_mean(y: np.ndarray, width: int) -> np.ndarray:
     sums = np.concatenate([[0.0], np.cumsum(y)])
     start = np.maximum(np.arange(len(y)) - half, 0)
     stop = np.minimum(np.arange(len(y)) + half + 1, len(y))
-    return (sums[stop] - sums[start]) / (stop - start)
+    means: np.ndarray = (sums[stop] - sums[start]) / (stop - start)
+    return means
 
 
 def frontier(

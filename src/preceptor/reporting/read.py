@@ -5,7 +5,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from preceptor.files import read_json
 
@@ -39,7 +39,8 @@ class StageRecord:
         pairs = [(row[x], row[key]) for row in self.metrics if is_number(row.get(x)) and is_number(row.get(key))]
         return [float(a) for a, _ in pairs], [float(b) for _, b in pairs]
 
-    def keys(self) -> list[str]:
+    @property
+    def metric_names(self) -> list[str]:
         """Every metric that has a number somewhere, in order of appearance."""
         found = {key: None for row in self.metrics for key, value in row.items() if is_number(value)}
         return list(found)
@@ -69,7 +70,7 @@ class RunRecord:
     responses: list[Row] = field(default_factory=list)
 
 
-def is_number(value: object) -> bool:
+def is_number(value: object) -> TypeGuard[float]:
     """A finite int or float; true and false are not numbers here."""
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 

@@ -10,6 +10,7 @@ import io
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import matplotlib as mpl
 from markupsafe import Markup
@@ -31,7 +32,7 @@ VARIABLES = {
     PINK: "--pink",
 }
 
-STYLE = {
+STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "text.parse_math": False,  # a dollar sign in a name is a dollar sign
     "font.size": 8.0,
@@ -80,7 +81,8 @@ def drawing(width: float, height: float, *, fitted: bool = True) -> Iterator[Fig
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(width, height), layout="constrained" if fitted else None)
         if not fitted:
-            figure.subplots_adjust(left=0.46 / width, right=1 - 0.08 / width, bottom=0.4 / height, top=1 - 0.24 / height)
+            right, top = 1 - 0.08 / width, 1 - 0.24 / height
+            figure.subplots_adjust(left=0.46 / width, right=right, bottom=0.4 / height, top=top)
         yield figure
 
 
@@ -102,10 +104,10 @@ def to_svg(figure: Figure, name: str, description: str) -> Markup:
     used = set(re.findall(r"""(?:url\(#|href="#)([^)"]+)""", text))
     text = re.sub(r' id="([^"]+)"', lambda match: match[0] if match[1] in used else "", text)
     width = figure.get_figwidth() * 115  # CSS pixels at full size: text of 8 points is then 13 px high
-    opening = re.compile(r"<svg [^>]*viewBox=\"([^\"]+)\"[^>]*>", re.DOTALL)
+    opening, rest = text.split(">", 1)
+    box = re.search(r'viewBox="[^"]+"', opening)
+    assert box is not None, "Matplotlib writes a viewBox into every SVG"
     label = html.escape(description, quote=True)
-    replacement = (
-        f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" role="img" '
-        f'aria-label="{label}" style="max-width:{width:.0f}px" viewBox="\\1">'
-    )
-    return Markup(opening.sub(lambda match: replacement.replace("\\1", match[1]), text, count=1).strip())  # noqa: S704
+    namespaces = 'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
+    start = f'<svg {namespaces} role="img" aria-label="{label}" style="max-width:{width:.0f}px" {box[0]}>'
+    return Markup(start + rest.strip())

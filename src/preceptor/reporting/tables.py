@@ -1,6 +1,6 @@
 """Numbers as a person reads them, and the tables of the report."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,7 +30,7 @@ class Tile:
 
 def percent(value: object, digits: int = 1) -> str:
     """0.585 as "58.5 %"; what is not a number as a dash."""
-    return f"{100 * value:.{digits}f} %" if is_number(value) else "–"  # type: ignore[operator]
+    return f"{100 * value:.{digits}f} %" if is_number(value) else "–"
 
 
 def number(value: object, digits: int = 2) -> str:
@@ -53,7 +53,7 @@ def seconds(value: object) -> str:
     """Seconds as "3 min 20 s"."""
     if not is_number(value):
         return "–"
-    whole = float(value)  # type: ignore[arg-type]
+    whole = float(value)
     if whole < 60:
         return f"{whole:.1f} s"
     minutes, rest = divmod(round(whole), 60)
@@ -156,7 +156,7 @@ def _share(figures: Figures, key: str) -> str:
 def behaviour_table(evaluation: Figures) -> Table | None:
     """One row a model: gold and reward scores, KL, length, endings, perplexity."""
     gold, reward = evaluation.get("gold", {}), evaluation.get("reward_score", {})
-    columns = {
+    columns: dict[str, Callable[[str], str]] = {
         "gold score": lambda name: within(gold.get(name), "mean", share=False),
         "gold, greedy": lambda name: within(gold.get("greedy", {}).get(name), "mean", share=False),
         "reward-model score": lambda name: within(reward.get(name), "mean", share=False),

@@ -26,7 +26,7 @@ from preceptor.evaluation.scoring import reward_scores, sequence_kl
 from preceptor.evaluation.snapshots import snapshots_of
 from preceptor.evaluation.statistics import mean_with_interval
 from preceptor.evaluation.truthfulness import claim_shares
-from preceptor.feedback.schema import Prompt
+from preceptor.feedback.schema import Document, Prompt
 from preceptor.files import read_jsonl, write_json, write_jsonl
 from preceptor.keyed import numpy_rng
 from preceptor.models.checkpoint import load_language_model, load_scalar_model
@@ -43,7 +43,7 @@ class EvaluateConfig(Config):
     temperature: float = Field(1.0, gt=0, description="Sampling temperature of the headline figures.")
     max_new_tokens: int = Field(48, ge=1, description="Longest answer, in tokens.")
     best_of: int = Field(16, ge=2, description="Samples of the SFT model of which the reward model picks one.")
-    best_of_prompts: int = Field(200, ge=0, description="Held-out prompts for best-of-n; 0 leaves it out.")
+    best_of_prompts: int = Field(128, ge=0, description="Held-out prompts for best-of-n; 0 leaves it out.")
     format_prompts: int = Field(80, ge=1, description="Development prompts that choose the base model's best format.")
     probes: int = Field(200, ge=1, description="Questions at most in each group of the truth and harm probes.")
     reward_prompts: int = Field(200, ge=2, description="Development prompts for the accuracy of the reward model.")
@@ -290,7 +290,8 @@ def _probe(study: Study, path: Path) -> list[Question]:
 
 def _perplexity(study: Study, documents: Path) -> dict[str, Any]:
     networks = {name: policy.model for name, policy in study.policies.items()}
-    return perplexities(networks, study.tokenizer, documents, seed=study.seed)
+    texts = [document.text for document in read_jsonl(documents, Document)]
+    return perplexities(networks, study.tokenizer, texts, seed=study.seed)
 
 
 def _reward(

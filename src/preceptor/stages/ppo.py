@@ -25,6 +25,7 @@ from preceptor.keyed import numpy_rng
 from preceptor.models.checkpoint import load_language_model, load_scalar_model, save_model
 from preceptor.models.heads import ScalarModel
 from preceptor.models.transformer import Transformer
+from preceptor.stages.corpus import read_corpus
 from preceptor.stages.ppo_probes import probe
 from preceptor.stages.ppo_snapshots import Snapshots
 from preceptor.text.conversation import render_prompt
@@ -105,7 +106,7 @@ def ppo(
     rendered, truncated = [prompt.ids for prompt in whole], sum(prompt.truncated for prompt in whole)
     sampling = SamplingConfig(temperature=config.temperature, max_new_tokens=config.max_new_tokens, seed=seed)
     probe(text, models.policy, models.critic, scorer, rendered[:8], sampling, demonstrations)
-    rows = Corpus.read(corpus, text, room + 1, seed=seed) if corpus is not None and config.ptx_coef > 0 else None
+    rows = read_corpus(corpus, text, room + 1, seed=seed) if corpus is not None and config.ptx_coef > 0 else None
 
     iterations = max(1, round(config.episodes / config.batch))
     learner = _Learner(config, models, rows, iterations, seed)
@@ -119,7 +120,7 @@ def ppo(
     def do_step(iteration: int) -> Metrics:
         metrics: Metrics = {}
         if iteration == 0:  # where it starts is step 0: under step 1 it would be taken for what came of the first
-            stage.log(0, **snapshots.take(learner.state, learner.kept_module, 0))
+            stage.log(0, tokens=None, **snapshots.take(learner.state, learner.kept_module, 0))
         batch = batch_at(iteration, count=len(asked), batch=config.batch, seed=seed, key="ppo")
         rollout = collect(
             models.policy, [rendered[i] for i in batch],

@@ -14,9 +14,10 @@ from preceptor.keyed import torch_rng
 from preceptor.models.checkpoint import new_model, save_model
 from preceptor.models.config import ModelConfig
 from preceptor.models.transformer import Transformer
+from preceptor.stages.corpus import read_corpus
 from preceptor.text.tokenizer import Tokenizer
 from preceptor.training.batches import batch_at
-from preceptor.training.corpus import Corpus, corpus_loss, next_token_loss, next_token_mask
+from preceptor.training.corpus import corpus_loss, next_token_loss, next_token_mask
 from preceptor.training.loop import CHECKPOINT, Metrics, TrainingState, optimize, train
 from preceptor.training.optimizer import Optimizer, OptimizerConfig, learning_rate_scale
 from preceptor.training.progress import Progress
@@ -56,8 +57,8 @@ def pretrain(
     causal = config.objective == "causal"
     network = new_model(model, text, causal=causal, generator=torch_rng(seed, "pretrain", "weights"))
     length = model.max_position_embeddings
-    rows = Corpus.read(corpus, text, length, seed=seed)
-    unseen = Corpus.read(heldout, text, length, seed=seed)
+    rows = read_corpus(corpus, text, length, seed=seed)
+    unseen = read_corpus(heldout, text, length, seed=seed)
     batch = min(config.batch_rows, rows.rows)
     steps = max(1, math.ceil(config.tokens / (batch * length)))
     optimizer = Optimizer(network, config)

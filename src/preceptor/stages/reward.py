@@ -10,7 +10,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from preceptor.algorithms.ranking import kwise_accuracy, kwise_loss
+from preceptor.algorithms.ranking import kwise_accuracy, kwise_loss_per_prompt
 from preceptor.errors import InputError
 from preceptor.feedback.hygiene import part_of
 from preceptor.feedback.schema import Demonstration, Ranking
@@ -42,11 +42,15 @@ class RewardConfig(OptimizerConfig):
 
 @dataclass(frozen=True)
 class RankedIds:
-    """One prompt's K responses, each as the ids of prompt and response together, and their ranks."""
+    """One prompt's K responses, each as the ids of prompt and response together, as one or more labelers ranked them.
+
+    All rankings of the same responses are one element: the responses are scored once, and the
+    prompt weighs the same however many labelers it had.
+    """
 
     ids: list[list[int]]
-    ranks: list[int]
-    truncated: int = 0  # how many of them were too long for the context
+    rankings: list[list[int]]  # one list of K ranks a labeler
+    truncated: int = 0  # how many of the K the renderer had to cut
 
 
 def reward(
@@ -71,7 +75,8 @@ def reward(
         fitted = _fit(
             config, "reward-check", model, parts["check"], parts["heldout"], demonstrations, check_out, seed, progress
         )
-        summary["check_heldout_accuracy"] = fitted["heldout_accuracy"]
+        if "heldout_accuracy" in fitted:  # few rankings may leave none to measure on
+            summary["check_heldout_accuracy"] = fitted["heldout_accuracy"]
     return summary
 
 
@@ -112,12 +117,12 @@ def _fit(
         correct = pairs = 0.0
         for at in range(0, len(batch), config.micro_prompts):
             chosen = [learnt[i] for i in batch[at : at + config.micro_prompts]]
-            scores, ranks, mask = ranking_scores(network, chosen, text.pad_id)
-            loss, _ = kwise_loss(scores, ranks, mask)
+            scores, ranks, mask, weights = ranking_scores(network, chosen, text.pad_id)
+            loss, _ = kwise_loss_per_prompt(scores, ranks, mask)
             hits, counted = kwise_accuracy(scores.detach(), ranks, mask)
             correct, pairs = correct + float(hits), pairs + float(counted)
             sums["tokens"] += sum(len(ids) for one in chosen for ids in one.ids)
-            yield loss / len(batch)  # every ranking here has a strict pair
+            yield (loss * weights).sum() / len(batch)  # every ranking here has a strict pair
         sums["accuracy"] = correct / pairs
 
     def do_step(step: int) -> Metrics:
@@ -149,28 +154,45 @@ def _fit(
 
 def _render_all(text: Tokenizer, rankings: list[Ranking], length: int) -> list[RankedIds]:
     """Rankings with at least one strict pair, as ids. A conversation too long is truncated by the renderer."""
-    kept = []
+    elements: dict[tuple[str, ...], RankedIds] = {}
     for one in rankings:
-        if len(set(one.ranks)) > 1:
+        if len(set(one.ranks)) == 1:
+            continue
+        key = (one.prompt_id, *(response.text for response in one.responses))
+        if key not in elements:
             replies = [Message(role="assistant", content=response.text) for response in one.responses]
             whole = [render(text, [*one.messages, reply], length) for reply in replies]
             cut = sum(rendered.truncated for rendered in whole)
-            kept.append(RankedIds([rendered.ids for rendered in whole], one.ranks, cut))
-    return kept
+            elements[key] = RankedIds([rendered.ids for rendered in whole], [], cut)
+        elements[key].rankings.append(one.ranks)
+    return list(elements.values())
 
 
-def ranking_scores(model: ScalarModel, batch: Sequence[RankedIds], pad_id: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Scores, ranks and mask, (P, K) each, of P prompts: one forward pass a response, never one a pair."""
+def ranking_scores(
+    model: ScalarModel, batch: Sequence[RankedIds], pad_id: int
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Scores, ranks and mask, (R, K) each, and weights (R,), for the R rankings of P prompts.
+
+    One forward pass a response, never one a pair or a labeler; the weights of a prompt's rankings sum to 1.
+    """
     flat = packed_scores(model, [ids for one in batch for ids in one.ids], pad_id)
-    width = max(len(one.ranks) for one in batch)
-    scores = flat.new_zeros(len(batch), width)
-    ranks = torch.zeros(len(batch), width, dtype=torch.int64)
-    mask = torch.zeros(len(batch), width, dtype=torch.bool)
-    for row, one in enumerate(batch):
-        ranks[row, : len(one.ranks)] = torch.tensor(one.ranks)
-        mask[row, : len(one.ranks)] = True
-    scores = scores.masked_scatter(mask, flat)
-    return scores, ranks, mask
+    width = max(len(one.ids) for one in batch)
+    count = sum(len(one.rankings) for one in batch)
+    places = torch.zeros(count, width, dtype=torch.int64)  # where each score lies in ``flat``
+    ranks = torch.zeros(count, width, dtype=torch.int64)
+    mask = torch.zeros(count, width, dtype=torch.bool)
+    weights = torch.zeros(count)
+    row = start = 0
+    for one in batch:
+        k = len(one.ids)
+        for ranking in one.rankings:
+            places[row, :k] = torch.arange(start, start + k)
+            ranks[row, :k] = torch.tensor(ranking)
+            mask[row, :k] = True
+            weights[row] = 1 / len(one.rankings)
+            row += 1
+        start += k
+    return flat[places].masked_fill(~mask, 0.0), ranks, mask, weights
 
 
 @torch.no_grad()
@@ -178,9 +200,10 @@ def measure(model: ScalarModel, rankings: Sequence[RankedIds], pad_id: int, batc
     """Loss a prompt and the share of strict pairs that the model orders as the labelers did."""
     loss = correct = pairs = 0.0
     for at in range(0, len(rankings), batch):
-        scores, ranks, mask = ranking_scores(model, rankings[at : at + batch], pad_id)
+        scores, ranks, mask, weights = ranking_scores(model, rankings[at : at + batch], pad_id)
         hits, counted = kwise_accuracy(scores, ranks, mask)
-        loss, correct, pairs = loss + float(kwise_loss(scores, ranks, mask)[0]), correct + float(hits), pairs + float(counted)
+        loss += float((kwise_loss_per_prompt(scores, ranks, mask)[0] * weights).sum())
+        correct, pairs = correct + float(hits), pairs + float(counted)
     return {"loss": loss / len(rankings), "accuracy": correct / pairs}
 
 

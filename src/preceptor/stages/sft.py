@@ -15,6 +15,7 @@ from preceptor.feedback.schema import Demonstration
 from preceptor.files import read_jsonl
 from preceptor.models.checkpoint import load_language_model, save_model
 from preceptor.models.transformer import Transformer
+from preceptor.stages.corpus import read_corpus
 from preceptor.text.conversation import Rendered, render
 from preceptor.text.packing import pack_conversations
 from preceptor.text.tokenizer import Tokenizer
@@ -57,7 +58,7 @@ def sft(
     rendered = [render(text, record.messages, length) for record in learnt]
     unseen_rendered = [render(text, record.messages, length) for record in unseen]
     mix = config.pretrain_rows if corpus is not None and config.pretrain_coef > 0 else 0
-    rows = Corpus.read(corpus, text, length, seed=seed) if corpus is not None and mix else None
+    rows = read_corpus(corpus, text, length, seed=seed) if corpus is not None and mix else None
     steps = steps_of(len(rendered), config.batch, config.epochs)
     per_epoch = max(1, math.ceil(len(rendered) / config.batch))
     optimizer = Optimizer(network, config)

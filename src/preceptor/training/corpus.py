@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -10,8 +9,6 @@ from torch import Tensor
 
 from preceptor.algorithms.language import linear_cross_entropy
 from preceptor.errors import InputError
-from preceptor.feedback.schema import Document
-from preceptor.files import read_jsonl
 from preceptor.keyed import numpy_rng
 from preceptor.models.transformer import Transformer
 from preceptor.text.packing import pack_documents
@@ -26,9 +23,8 @@ class Corpus:
     segments: Tensor  # (N, T) int64; 0 is padding
 
     @classmethod
-    def read(cls, path: Path, tokenizer: Tokenizer, length: int, *, seed: int) -> "Corpus":
-        """Encode and pack a file of documents, in an order drawn from the seed."""
-        texts = [document.text for document in read_jsonl(path, Document)]
+    def pack(cls, texts: Sequence[str], tokenizer: Tokenizer, length: int, *, seed: int) -> "Corpus":
+        """Encode and pack documents, in an order drawn from the seed."""
         order = numpy_rng(seed, "corpus", "order").permutation(len(texts))
         encoded = tokenizer.encode_batch([texts[i] for i in order])
         ids, segments = pack_documents([[tokenizer.bos_id, *text, tokenizer.eos_id] for text in encoded if text], length)
@@ -37,7 +33,7 @@ class Corpus:
         ids, segments = ids[useful].astype(np.int64), segments[useful].astype(np.int64)
         corpus = cls(torch.from_numpy(ids), torch.from_numpy(segments))
         if not corpus.tokens:
-            raise InputError(f"{path}: holds no text to learn from; its documents are empty")
+            raise InputError("the corpus holds no text to learn from; its documents are empty")
         return corpus
 
     @property
