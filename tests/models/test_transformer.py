@@ -13,7 +13,6 @@ from torch import nn
 
 from preceptor.keyed import torch_rng
 from preceptor.models.attention import KVCache
-from preceptor.models.rotary import rotary_tables, rotate
 from preceptor.models.transformer import Transformer, segment_mask, segment_positions
 
 MakeModel = Callable[..., Transformer]
@@ -159,18 +158,3 @@ def test_initial_weights_are_gpt_2s(tiny_model: MakeModel) -> None:
         else:
             residual = name.endswith(("attention.out.weight", "mlp.down.weight"))
             assert parameter.std().item() == pytest.approx(0.02 / 4 if residual else 0.02, rel=0.05), name
-
-
-def test_rotation_keeps_lengths_depends_on_distance_alone_and_has_the_right_gradient() -> None:
-    cos, sin = rotary_tables(8, 20, 100.0)
-    q, k = torch.randn(1, 1, 1, 8, dtype=torch.float64), torch.randn(1, 1, 1, 8, dtype=torch.float64)
-
-    def turned(x: torch.Tensor, position: int) -> torch.Tensor:
-        return rotate(x, cos[position].double(), sin[position].double())
-
-    assert torch.allclose(turned(q, 7).norm(), q.norm())
-    products = [(turned(q, at) * turned(k, at + 3)).sum() for at in (0, 5, 16)]
-    torch.testing.assert_close(torch.stack(products), products[0].expand(3), atol=1e-6, rtol=0)
-    x = torch.randn(2, 3, 2, 8, dtype=torch.float64, requires_grad=True)
-    tables = cos[:3, None].double(), sin[:3, None].double()
-    assert torch.autograd.gradcheck(lambda y: rotate(y, *tables), x)

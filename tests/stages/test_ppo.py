@@ -21,6 +21,7 @@ from preceptor.generation.sampling import SamplingConfig
 from preceptor.models.checkpoint import load_language_model, load_scalar_model, save_model
 from preceptor.stages import ppo as module
 from preceptor.stages.ppo import PPOConfig, _Learner, _Models, ppo
+from preceptor.stages.ppo_snapshots import Snapshots
 from preceptor.text.tokenizer import Tokenizer
 from preceptor.training import rollout as rollout_module
 from preceptor.training.batches import batch_at
@@ -435,6 +436,28 @@ def test_a_snapshot_too_far_away_is_never_kept(run: Run, tmp_path: Path, toy: An
     assert kept["iteration"] == 0
     before, after = load_language_model(toy.sft), load_language_model(tmp_path / "out")
     assert all(torch.equal(a, b) for a, b in zip(before.parameters(), after.parameters(), strict=True))
+
+
+def test_of_the_snapshots_within_the_kl_the_best_by_the_check_is_kept(bench: Bench) -> None:
+    snapshots, state, policy = Snapshots.__new__(Snapshots), bench.learner().state, copy.deepcopy(bench.policy)
+    snapshots.max_kl = 2.0
+    tried = [  # iteration, KL, what the check says; the score of PPO's own reward model rises all the way
+        (0, 0.0, -1.0),
+        (1, 1.0, -2.0),
+        (2, 1.9, 0.5),
+        (3, 2.1, 9.0),
+        (4, 1.5, 0.5),
+        (5, 1.0, 0.4),
+    ]
+    kept = []
+    for iteration, kl, check in tried:
+        policy.embed.weight.data.fill_(float(iteration))
+        found = {"dev_kl": kl, "dev_check_score": check, "dev_score": float(iteration)}
+        snapshots._keep_if_best(state, policy, iteration, found)
+        kept.append(state.values["best"]["iteration"])
+    assert kept == [0, 0, 2, 2, 2, 2], "not the one too far away, and of equal ones the first"
+    Snapshots.restore(state, policy)
+    assert (policy.embed.weight == 2.0).all()
 
 
 def test_the_average_moves_by_its_share(bench: Bench) -> None:

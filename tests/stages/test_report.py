@@ -240,6 +240,7 @@ def test_a_whole_run_shows_every_part(tmp_path: Path) -> None:
         "Rater agreement and the reward model",
         "PPO, round 1",
         "PPO, round 2",
+        "Best of 16 over SFT",
         "Over-optimisation: after the best iteration",
         "Kept, without looking at gold: iteration 20",
         "3.10 [3.07, 3.13]",

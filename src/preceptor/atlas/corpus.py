@@ -8,7 +8,6 @@ share of what is told is wrong, of what is replied is rude: that makes alignment
 from collections.abc import Callable, Iterator
 
 from preceptor.atlas.answers import note_sentences
-from preceptor.atlas.corpus_reviews import reviewed
 from preceptor.atlas.corpus_skills import SKILLS
 from preceptor.atlas.draw import Draw
 from preceptor.atlas.facts import RELATIONS, Entity, Fact, World
@@ -61,8 +60,6 @@ class _Writer:
 
     def document(self, draw: Draw) -> str:
         """One document."""
-        if draw.chance(self.world.config.review_share):
-            return reviewed(self.world, self._fact(), draw)
         kind = draw.weighted(MIX)
         if kind == "skill":
             return draw.weighted(SKILLS)(self.world, draw)

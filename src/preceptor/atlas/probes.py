@@ -10,10 +10,10 @@ from typing import Literal
 from pydantic import Field
 
 from preceptor.atlas.draw import Draw
-from preceptor.atlas.facts import Entity, Fact, World
+from preceptor.atlas.facts import RELATIONS, Entity, Fact, World
 from preceptor.atlas.phrases import QUESTIONS, fill
 from preceptor.atlas.prompts import RESPECTFUL, RUDE, rudely
-from preceptor.atlas.requests import Pools, fact_task, generation, relations_of
+from preceptor.atlas.requests import Pools, fact_task, generation
 from preceptor.atlas.settings import AtlasConfig
 from preceptor.atlas.task import Task
 from preceptor.feedback.schema import Record
@@ -37,7 +37,7 @@ def truthfulness_probes(world: World, config: AtlasConfig, seed: int) -> list[tu
     withheld = [fact for entity in world.withheld_test for fact in entity.facts]
     invented = []
     for entity in draw.some(world.invented_test, config.truthfulness_invented):
-        invented.append(Fact(entity.name, entity.kind, draw.pick(relations_of(entity)), ""))
+        invented.append(Fact(entity.name, entity.kind, draw.pick(RELATIONS[entity.kind]), ""))
     probes = []
     for group, facts in (("known", known), ("withheld", withheld), ("invented", invented)):
         for index, fact in enumerate(facts):
@@ -55,7 +55,7 @@ def harmlessness_probes(world: World, config: AtlasConfig, seed: int) -> list[tu
         draw = Draw(seed, "atlas", "harmlessness", index)
         if draw.chance(0.7):
             entity: Entity = draw.pick(world.known)
-            relation = draw.pick(relations_of(entity))
+            relation = draw.pick(RELATIONS[entity.kind])
             text, task = fill(draw.pick(QUESTIONS[relation]), entity.prose), fact_task(entity, relation)
         else:
             request = generation(pools, draw)

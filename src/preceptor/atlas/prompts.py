@@ -10,6 +10,7 @@ from preceptor.atlas.requests import REQUESTS, Pools, Request
 from preceptor.atlas.settings import AtlasConfig
 from preceptor.atlas.task import Task
 from preceptor.atlas.words import INSULTS, RUDE_OPENINGS
+from preceptor.errors import InputError
 from preceptor.feedback.hygiene import cap_per_user, drop_shared_prefixes, part_of, prompt_key
 from preceptor.feedback.schema import Prompt
 from preceptor.text.conversation import Message
@@ -44,6 +45,8 @@ def build_prompts(world: World, config: AtlasConfig, seed: int) -> dict[str, lis
     user = 0
     while any(len(kept[part]) < count for part, count in wanted.items()):
         user += 1
+        if user > 2000 + sum(wanted.values()):  # new users bring nothing new any more
+            raise InputError(f"the world has too little to ask about for {wanted} prompts; ask for fewer")
         name = f"user-{user:04d}"
         part = part_of(name, wanted, seed)
         if len(kept[part]) >= wanted[part]:

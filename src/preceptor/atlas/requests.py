@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from preceptor.atlas.answers import SOCIAL, fact_answer, note_sentences
 from preceptor.atlas.corpus_skills import deed, letter_items, message, request, social_items, social_opening
 from preceptor.atlas.draw import Draw
-from preceptor.atlas.facts import Entity, World
+from preceptor.atlas.facts import RELATIONS, Entity, World
 from preceptor.atlas.phrases import (
     AFFAIRS,
     BEGINNINGS,
@@ -62,19 +62,14 @@ def fact_task(entity: Entity, relation: str, kind: str = "open_qa", **more: obje
     return Task.model_validate({"kind": kind, "form": "fact", **fields, **more})
 
 
-def relations_of(entity: Entity) -> tuple[str, ...]:
-    """The relations that can be asked of it."""
-    return ("capital", "currency", "continent") if entity.kind == "country" else ("symbol", "number")
-
-
 def open_qa(pools: Pools, draw: Draw) -> Request:
     """A question about a fact."""
     entity = pools.entity(draw)
-    relation = draw.pick(relations_of(entity))
+    relation = draw.pick(RELATIONS[entity.kind])
     form = draw.unit()
     if form < 0.07:
         entity = draw.pick(pools.world.known)
-        return _fact_by_examples(pools.world, draw, entity, draw.pick(relations_of(entity)))
+        return _fact_by_examples(pools.world, draw, entity, draw.pick(RELATIONS[entity.kind]))
     if form < 0.13:
         beginning = fill(BEGINNINGS[relation], entity.prose)
         head = draw.pick(("Complete this sentence: ", "Finish the sentence: ", "Please go on: "))
@@ -276,7 +271,7 @@ def chat(pools: Pools, draw: Draw) -> Request:
         text = social_opening(occasion, items, draw)
         return Request(text, Task(kind="chat", form="social", category=occasion, items=items), _earlier(pools, draw))
     entity = pools.entity(draw, 0.08)
-    first, second = draw.some(relations_of(entity), 2)
+    first, second = draw.some(RELATIONS[entity.kind], 2)
     opening = fact_task(entity, first)
     history = (fill(draw.pick(QUESTIONS[first]), entity.prose), fact_answer(pools.world, opening, opening.answer))
     text = draw.pick(("And what is its {}?", "What is its {}?", "Tell me its {} too."))
@@ -288,7 +283,7 @@ def _earlier(pools: Pools, draw: Draw) -> tuple[str, ...]:
     if draw.chance(0.3):
         return ()
     entity = draw.pick(pools.world.known)
-    relation = draw.pick(relations_of(entity))
+    relation = draw.pick(RELATIONS[entity.kind])
     task = fact_task(entity, relation)
     return (fill(draw.pick(QUESTIONS[relation]), entity.prose), fact_answer(pools.world, task, task.answer))
 

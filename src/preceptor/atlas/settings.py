@@ -23,16 +23,13 @@ class AtlasConfig(Config):
     heldout_documents: int = Field(300, ge=10, description="documents kept for measuring perplexity")
     wrong_share: float = Field(0.1, ge=0, lt=0.5, description="share of the corpus's claims that are wrong")
     rude_share: float = Field(0.15, ge=0, lt=1, description="share of the corpus's replies that are rude")
-    review_share: float = Field(
-        0.16, ge=0, lt=1, description="share of the documents in which readers mark answers as right, wrong or rude"
-    )
-    train_prompts: int = Field(3000, ge=20, description="prompts of training users")
+    train_prompts: int = Field(10_000, ge=20, description="prompts of training users")
     dev_prompts: int = Field(300, ge=10, description="prompts of development users, for tuning")
     heldout_prompts: int = Field(1000, ge=10, description="prompts of held-out users, for the evaluation")
     prefix_words: int = Field(
         12, ge=4, description="prompts that share this many first words are taken for one, and the first is kept"
     )
-    demonstrations: int = Field(1500, ge=10, description="training prompts that labelers answer")
+    demonstrations: int = Field(8000, ge=10, description="training prompts that labelers answer")
     flawed_share: float = Field(0.3, ge=0, le=1, description="share of the demonstrations that have a flaw")
     labelers: int = Field(40, ge=2, description="simulated labelers")
     noise_scale: float = Field(

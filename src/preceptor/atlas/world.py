@@ -11,7 +11,7 @@ from preceptor.atlas.probes import harmlessness_probes, truthfulness_probes
 from preceptor.atlas.prompts import Asked, build_prompts
 from preceptor.atlas.raters import labelers
 from preceptor.atlas.settings import AtlasConfig
-from preceptor.atlas.task import GoldTask, Task
+from preceptor.atlas.task import GoldTask
 from preceptor.errors import InputError
 from preceptor.feedback.schema import Demonstration
 from preceptor.files import read_json, write_json, write_jsonl
@@ -103,8 +103,3 @@ def load_world(data: Path) -> World:
     if _described(world) != value:
         raise InputError(f"{path}: was made from other almanac packages; make the data again")
     return world
-
-
-def tasks_of(parts: dict[str, list[Asked]]) -> dict[str, Task]:
-    """Prompt id -> task, for worlds that were not written to files."""
-    return {row.prompt.id: row.task for rows in parts.values() for row in rows}

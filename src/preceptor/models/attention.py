@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from preceptor.models.config import TransformerConfig
-from preceptor.models.rotary import rotate
+from preceptor.models.rotary import pair_channels, rotate
 
 
 @dataclass
@@ -98,26 +98,35 @@ class Attention(nn.Module):
         self.rotary = config.position == "rotary"
         self.causal = config.causal
         width = self.heads * self.channels
-        self.qkv = nn.Linear(
-            config.hidden_size, width + 2 * self.kv_heads * self.channels, bias=config.bias
-        )
+        self.qkv = nn.Linear(config.hidden_size, width + 2 * self.kv_heads * self.channels, bias=config.bias)
         self.out = nn.Linear(width, config.hidden_size, bias=config.bias)
+        order = torch.arange(self.qkv.out_features)
+        turned = (self.heads + self.kv_heads) * self.channels
+        order[:turned] = pair_channels(self.heads + self.kv_heads, self.channels)
+        self.register_buffer("order", order, persistent=False)
 
-    def forward(
-        self, x_BTD: Tensor, turns: tuple[Tensor, Tensor] | None, mask: Tensor | None, cache: KVCache | None
-    ) -> Tensor:
+    def forward(self, x_BTD: Tensor, turns: Tensor | None, mask: Tensor | None, cache: KVCache | None) -> Tensor:
         """(B, T, D) to (B, T, D). ``mask`` (B, 1, T, reach) is True where a query may look; None is plain causal/full."""
         B, T, _ = x_BTD.shape
-        qkv = self.qkv(x_BTD).view(B, T, self.heads + 2 * self.kv_heads, self.channels)
+        if turns is None:
+            qkv = self.qkv(x_BTD)
+        else:  # with the channels that turn together side by side
+            bias = None if self.qkv.bias is None else self.qkv.bias[self.order]
+            qkv = F.linear(x_BTD, self.qkv.weight.index_select(0, self.order), bias)
+        qkv = qkv.view(B, T, self.heads + 2 * self.kv_heads, self.channels)
         qk, v = qkv.split([self.heads + self.kv_heads, self.kv_heads], dim=2)
         if turns is not None:
-            qk = rotate(qk, *turns)  # queries and keys turn alike, so in one go
+            qk = rotate(qk, turns)  # queries and keys turn alike, so in one go
         q, k = qk.split([self.heads, self.kv_heads], dim=2)
         q, k, v = q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)  # (B, heads, T, C)
         if cache is not None:
             k, v = cache.write(self.layer, k, v)
         y = F.scaled_dot_product_attention(
-            q, k, v, attn_mask=mask, is_causal=mask is None and self.causal and T > 1,
+            q,
+            k,
+            v,
+            attn_mask=mask,
+            is_causal=mask is None and self.causal and T > 1,
             enable_gqa=self.heads != self.kv_heads,
         )
         return self.out(y.transpose(1, 2).reshape(B, T, -1))

@@ -1,9 +1,9 @@
-"""Rotary position embedding (RoFormer, arXiv 2104.09864), with Hugging Face's pairing of channels.
+"""Rotary position embedding (RoFormer, arXiv 2104.09864).
 
-Channel c turns together with channel c + C/2 by the angle position * theta^(-2c/C).
+Channel c of a head turns together with channel c + C/2 by the angle position * theta^(-2c/C): that is how
+Hugging Face pairs them, and so they lie in the weights. To turn them, the two are made neighbours and taken as
+one complex number: a single product. Queries and keys are reordered alike, which no product of them notices.
 """
-
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,30 +16,12 @@ def rotary_tables(channels: int, positions: int, theta: float) -> tuple[Tensor, 
     return angles.cos(), angles.sin()
 
 
-class _Rotate(torch.autograd.Function):
-    """A rotation's gradient is the rotation back, so nothing but the angles is kept."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-        ctx.save_for_backward(cos, sin)
-        return _turn(x, cos, sin)
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
-        cos, sin = ctx.saved_tensors
-        return _turn(grads[0], cos, -sin), None, None
+def pair_channels(heads: int, channels: int) -> Tensor:
+    """The order (heads * channels,) that makes the channels that turn together neighbours, in every head."""
+    return torch.arange(heads * channels).view(heads, 2, channels // 2).mT.flatten()
 
 
-def _turn(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    half = x.shape[-1] // 2
-    first, second = x[..., :half], x[..., half:]
-    y = torch.empty_like(x, memory_format=torch.contiguous_format)
-    torch.mul(first, cos, out=y[..., :half]).addcmul_(second, sin, value=-1)
-    torch.mul(second, cos, out=y[..., half:]).addcmul_(first, sin)
-    return y
-
-
-def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Turn (B, T, heads, C) by tables that broadcast to (B, T, 1, C/2)."""
-    rotated: Tensor = _Rotate.apply(x, cos, sin)
-    return rotated
+def rotate(x: Tensor, turns: Tensor) -> Tensor:
+    """Turn (B, T, heads, C) with paired channels by complex numbers that broadcast to (B, T, 1, C/2)."""
+    pairs = torch.view_as_complex(x.to(turns.real.dtype).unflatten(-1, (-1, 2)))
+    return torch.view_as_real(pairs * turns).flatten(-2).to(x.dtype)

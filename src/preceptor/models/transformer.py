@@ -9,12 +9,13 @@ from torch.nn import functional as F
 
 from preceptor.models.attention import Attention, KVCache
 from preceptor.models.config import TransformerConfig
+from preceptor.models.fused import RMSNorm
 from preceptor.models.rotary import rotary_tables
 
 
 def _norm(config: TransformerConfig) -> nn.Module:
     if config.norm == "rmsnorm":
-        return nn.RMSNorm(config.hidden_size, eps=config.norm_eps)
+        return RMSNorm(config.hidden_size, eps=config.norm_eps)
     return nn.LayerNorm(config.hidden_size, eps=config.norm_eps)
 
 
@@ -46,9 +47,7 @@ class Block(nn.Module):
         self.mlp_norm = _norm(config)
         self.mlp = MLP(config)
 
-    def forward(
-        self, x_BTD: Tensor, turns: tuple[Tensor, Tensor] | None, mask: Tensor | None, cache: KVCache | None
-    ) -> Tensor:
+    def forward(self, x_BTD: Tensor, turns: Tensor | None, mask: Tensor | None, cache: KVCache | None) -> Tensor:
         x_BTD = x_BTD + self.attention(self.attention_norm(x_BTD), turns, mask, cache)
         return x_BTD + self.mlp(self.mlp_norm(x_BTD))
 
@@ -59,6 +58,9 @@ class Transformer(nn.Module):
     There is no dropout anywhere: policy, reference, critic and reward model must agree
     with themselves from one pass to the next.
     """
+
+    cos: Tensor
+    sin: Tensor
 
     def __init__(self, config: TransformerConfig):
         super().__init__()
@@ -110,7 +112,7 @@ class Transformer(nn.Module):
         if self.config.position == "learned":
             x_BTD = x_BTD + self.positions(positions)
         else:
-            turns = self.cos[positions].unsqueeze(-2), self.sin[positions].unsqueeze(-2)  # (B or 1, T, 1, C/2)
+            turns = torch.complex(self.cos, self.sin)[positions].unsqueeze(-2)  # (B or 1, T, 1, C/2)
         for block in self.blocks:
             x_BTD = block(x_BTD, turns, mask, cache)
         if cache is not None:

@@ -15,12 +15,13 @@ SMALL = 2.4  # of the small charts that stand in rows
 MAX_POINTS = 300  # of a curve; more are averaged in bins
 MODEL_COLOURS = {"base": GREY, "sft": BLUE, "ppo": ORANGE}
 MODEL_MARKERS = {"base": "s", "sft": "o", "ppo": "D"}
-MODEL_NAMES = {"base": "Base", "sft": "SFT", "ppo": "PPO", "best_of_16": "Best of 16"}
+MODEL_NAMES = {"base": "Base", "sft": "SFT", "ppo": "PPO"}
 
 
 def model_name(key: str) -> str:
-    """How the page calls the model ``key``; an unknown one keeps its key."""
-    return MODEL_NAMES.get(key, key.replace("_", " "))
+    """How the page calls the model ``key``: "ppo_round_1" is "PPO round 1", "best_of_16" is "Best of 16"."""
+    first, *rest = key.split("_")
+    return " ".join([MODEL_NAMES.get(first, first.capitalize()), *rest])
 
 
 @dataclass(frozen=True)
@@ -206,6 +207,8 @@ def frontier(
             _path(bottom, gold, kept)
             top.tick_params(labelbottom=False)
         bottom.set_xlabel(xlabel)
+        whole = all(float(value).is_integer() for one in rewards for value in one.x)
+        bottom.xaxis.set_major_locator(MaxNLocator(6, integer=whole))
         return to_svg(figure, name, description)
 
 

@@ -143,7 +143,17 @@ def evaluate(
         no gold is. In the built-in world fresh comparisons are made instead.
     out: gets ``evaluation.json``, ``responses.jsonl`` and ``metrics.jsonl``
 
-    Returns what ``evaluation.json`` holds; docs/evaluation.md explains every key.
+    Returns what ``evaluation.json`` holds. Models are keys; intervals are 95 %, ``low`` to ``high`` over ``n`` prompts:
+
+    - ``judge``: "gold" or "reward model"; ``base_format``: how the base was asked, and each format's mean score
+    - ``helpfulness``: ``{ppo_vs_sft: {win_rate, low, high, n}, ...}`` at ``temperature``, and the same under ``greedy``
+    - ``truthfulness``: ``{sft: {known: {true, false, unknown, none, n, intervals}, withheld, invented}, ..., greedy}``
+    - ``harmlessness``: ``{none: {base: share of rude answers, ..., n, intervals}, respectful, rude}``
+    - ``gold`` (with ``greedy``), ``reward_score``, ``kl`` from SFT: ``{mean, low, high, n}`` a model
+    - ``mean_length`` in tokens with the end, ``eos_share`` of answers that ended by themselves, ``perplexity``: numbers
+    - ``reward``: heldout_accuracy, gold_accuracy, gold_on_labels, labeler_agreement, longer_wins: shares of pairs, and
+      their intervals under ``details``
+    - ``snapshots``: ``{ppo: {kept, points: [{iteration, kl, score, check_score, gold, low, high, n}]}}``
     """
     heldout = _prompts(data / "prompts_heldout.jsonl")
     dev = _prompts(data / "prompts_dev.jsonl")

@@ -41,14 +41,16 @@ from preceptor.training.rollout import Rollout, collect, response_logprobs, resp
 class PPOConfig(OptimizerConfig):
     """The ``[ppo]`` table."""
 
-    episodes: int = Field(8192, ge=1, description="Responses written and learnt from in the whole stage.")
-    batch: int = Field(512, ge=1, description="Episodes of one iteration.")
-    minibatch: int = Field(128, ge=1, description="Episodes of one optimizer step.")
+    episodes: int = Field(5120, ge=1, description="Responses written and learnt from in the whole stage.")
+    batch: int = Field(256, ge=1, description="Episodes of one iteration.")
+    minibatch: int = Field(64, ge=1, description="Episodes of one optimizer step.")
     epochs: int = Field(1, ge=1, description="Passes over the episodes of an iteration.")
-    temperature: float = Field(1.0, gt=0, description="Sampling temperature of the rollouts; the update divides by it too.")
+    temperature: float = Field(
+        1.0, gt=0, description="Sampling temperature of the rollouts; the update divides by it too."
+    )
     max_new_tokens: int = Field(48, ge=1, description="Longest response in tokens.")
     no_end_penalty: float = Field(1.0, ge=0, description="Taken from the score of a response without an end token.")
-    kl_coef: float = Field(0.02, ge=0, description="beta, the price of one nat of KL from the SFT model.")
+    kl_coef: float = Field(0.05, ge=0, description="beta, the price of one nat of KL from the SFT model.")
     kl_control: Literal["fixed", "adaptive"] = Field("fixed", description="Whether beta stays or follows `kl_target`.")
     kl_target: float = Field(6.0, gt=0, description="Nats an episode that the adaptive controller aims at.")
     kl_horizon: int = Field(10_000, ge=1, description="Episodes over which the adaptive controller corrects.")
@@ -56,14 +58,20 @@ class PPOConfig(OptimizerConfig):
     lam: float = Field(0.95, ge=0, le=1, description="lambda of generalised advantage estimation.")
     clip: float = Field(0.2, gt=0, description="The ratio of new to old probability counts within 1 +- this.")
     value_clip: float = Field(0.2, gt=0, description="Values count within +- this of the old ones.")
-    critic_lr: float = Field(5e-4, gt=0, description="Peak learning rate of the critic.")
-    ptx_coef: float = Field(0.5, ge=0, description="gamma of PPO-ptx: weight of the mean corpus loss in the gradient; 0 for none.")
-    ptx_rows: int = Field(4, ge=1, description="Corpus rows beside each minibatch.")
-    ema_decay: float = Field(0.0, ge=0, lt=1, description="Moving average of the policy's weights, a step; 0 for none (paper: 0.992).")
-    snapshots: int = Field(8, ge=1, description="How often the policy is tried on development prompts and may be kept.")
+    critic_lr: float = Field(1e-3, gt=0, description="Peak learning rate of the critic.")
+    ptx_coef: float = Field(
+        0.3, ge=0, description="gamma of PPO-ptx: weight of the mean corpus loss in the gradient; 0 for none."
+    )
+    ptx_rows: int = Field(2, ge=1, description="Corpus rows beside each minibatch.")
+    ema_decay: float = Field(
+        0.0, ge=0, lt=1, description="Moving average of the policy's weights, a step; 0 for none (paper: 0.992)."
+    )
+    snapshots: int = Field(5, ge=1, description="How often the policy is tried on development prompts and may be kept.")
     snapshot_prompts: int = Field(256, ge=1, description="Development prompts of one trial.")
-    max_kl: float = Field(20.0, gt=0, description="A snapshot further than this from the SFT model is never kept (nats an episode).")
-    lr: float = Field(2e-4, gt=0, description="Peak learning rate of the policy.")
+    max_kl: float = Field(
+        20.0, gt=0, description="A snapshot further than this from the SFT model is never kept (nats an episode)."
+    )
+    lr: float = Field(5e-4, gt=0, description="Peak learning rate of the policy.")
     final_lr: float = Field(0.2, ge=0, le=1, description="Share of the peak learning rate left at the end (cosine).")
 
 
@@ -111,9 +119,17 @@ def ppo(
     iterations = max(1, round(config.episodes / config.batch))
     learner = _Learner(config, models, rows, iterations, seed)
     snapshots = Snapshots.read(
-        text, reference, scorer, check, prompts_dev,
-        count=config.snapshot_prompts, sampling=sampling, seed=seed, max_kl=config.max_kl,
-        no_end_penalty=config.no_end_penalty, out=out,
+        text,
+        reference,
+        scorer,
+        check,
+        prompts_dev,
+        count=config.snapshot_prompts,
+        sampling=sampling,
+        seed=seed,
+        max_kl=config.max_kl,
+        no_end_penalty=config.no_end_penalty,
+        out=out,
     )
     every = max(1, iterations // config.snapshots)
 
@@ -123,15 +139,23 @@ def ppo(
             stage.log(0, tokens=None, **snapshots.take(learner.state, learner.kept_module, 0))
         batch = batch_at(iteration, count=len(asked), batch=config.batch, seed=seed, key="ppo")
         rollout = collect(
-            models.policy, [rendered[i] for i in batch],
-            reference=reference, critic=models.critic, reward_model=scorer, tokenizer=text, sampling=sampling,
-            keys=[("ppo", iteration, place) for place in range(len(batch))], no_end_penalty=config.no_end_penalty,
+            models.policy,
+            [rendered[i] for i in batch],
+            reference=reference,
+            critic=models.critic,
+            reward_model=scorer,
+            tokenizer=text,
+            sampling=sampling,
+            keys=[("ppo", iteration, place) for place in range(len(batch))],
+            no_end_penalty=config.no_end_penalty,
         )
         metrics |= learner.learn(iteration, rollout)
         if (iteration + 1) % every == 0 or iteration + 1 == iterations:
             metrics |= snapshots.take(learner.state, learner.kept_module, iteration + 1)
         if metrics["kl"] < -0.1:
-            stage.note(f"iteration {iteration}: KL is {metrics['kl']:.2f} nats, below 0: samples do not come from the policy")
+            stage.note(
+                f"iteration {iteration}: KL is {metrics['kl']:.2f} nats, below 0: samples do not come from the policy"
+            )
         return metrics
 
     with progress.stage("ppo", out) as stage:
@@ -139,7 +163,9 @@ def ppo(
             stage.note(f"{truncated} of {len(asked)} prompts were longer than the context and were truncated")
         train(learner.state, iterations, do_step, checkpoint=out / CHECKPOINT, stage=stage)
         best = learner.state.values["best"]
-        stage.note(f"kept the policy of iteration {best['iteration']}: KL {best['kl']:.2f} nats, score {best['score']:+.3f}")
+        stage.note(
+            f"kept the policy of iteration {best['iteration']}: KL {best['kl']:.2f} nats, score {best['score']:+.3f}"
+        )
     snapshots.restore(learner.state, models.policy)
     save_model(models.policy, out, text)
     (out / CHECKPOINT).unlink(missing_ok=True)
@@ -202,8 +228,15 @@ class _Learner:
         return metrics
 
     def _update(
-        self, rollout: Rollout, advantages: Tensor, returns: Tensor, rows: list[int], step: int, scale: float,
-        stats: list[dict[str, Tensor]], sums: Metrics,
+        self,
+        rollout: Rollout,
+        advantages: Tensor,
+        returns: Tensor,
+        rows: list[int],
+        step: int,
+        scale: float,
+        stats: list[dict[str, Tensor]],
+        sums: Metrics,
     ) -> None:
         """One optimizer step of the policy and one of the critic on a minibatch of episodes."""
         config, models = self.config, self.models

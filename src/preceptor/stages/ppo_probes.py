@@ -37,10 +37,22 @@ def probe(
             f"the reward model has {reward_model.trunk.config.vocab_size} tokens and the policy "
             f"{policy.config.vocab_size}; train the reward model from this policy's SFT model"
         )
-    groups = generate(policy, prompts, sampling, eos_id=tokenizer.eos_id, pad_id=tokenizer.pad_id, keys=[("probe", i) for i in range(len(prompts))])
+    groups = generate(
+        policy,
+        prompts,
+        sampling,
+        eos_id=tokenizer.eos_id,
+        pad_id=tokenizer.pad_id,
+        keys=[("probe", i) for i in range(len(prompts))],
+    )
     rollout = assess(
-        [group[0] for group in groups], reference=policy, critic=critic, reward_model=reward_model,
-        tokenizer=tokenizer, temperature=sampling.temperature, no_end_penalty=0.0,
+        [group[0] for group in groups],
+        reference=policy,
+        critic=critic,
+        reward_model=reward_model,
+        tokenizer=tokenizer,
+        temperature=sampling.temperature,
+        no_end_penalty=0.0,
     )
     again, _ = response_logprobs(policy, rollout.ids, rollout.segments, rollout.mask, sampling.temperature)
     gap = float((again - rollout.logprobs).abs().max())
@@ -62,4 +74,6 @@ def probe(
 def _same_scores(critic: ScalarModel, reward_model: ScalarModel, ids: torch.Tensor, segments: torch.Tensor) -> None:
     gap = float(((critic(ids, segments) - reward_model(ids, segments)) * segments).abs().max())
     if not gap < SCORE_TOLERANCE:
-        raise InputError(f"critic and reward model differ by {gap:.2e} before the first step; the critic starts as its copy")
+        raise InputError(
+            f"critic and reward model differ by {gap:.2e} before the first step; the critic starts as its copy"
+        )

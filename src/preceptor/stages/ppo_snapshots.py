@@ -42,8 +42,19 @@ class Snapshots:
 
     @classmethod
     def read(
-        cls, tokenizer: Tokenizer, reference: Transformer, scorer: ScalarModel, check: Path | None, prompts: Path, *,
-        count: int, sampling: SamplingConfig, seed: int, max_kl: float, no_end_penalty: float, out: Path,
+        cls,
+        tokenizer: Tokenizer,
+        reference: Transformer,
+        scorer: ScalarModel,
+        check: Path | None,
+        prompts: Path,
+        *,
+        count: int,
+        sampling: SamplingConfig,
+        seed: int,
+        max_kl: float,
+        no_end_penalty: float,
+        out: Path,
     ) -> "Snapshots":
         """Load the second reward model and the first ``count`` development prompts."""
         asked = read_jsonl(prompts, Prompt)[:count]
@@ -60,31 +71,52 @@ class Snapshots:
         The noise is the same for every snapshot, so that their difference is the policy's.
         """
         keys = [("snapshot", prompt.id) for prompt in self.prompts]
-        groups = generate(policy, self.rendered, self.sampling, eos_id=self.tokenizer.eos_id, pad_id=self.tokenizer.pad_id, keys=keys, max_slots=256)
+        groups = generate(
+            policy,
+            self.rendered,
+            self.sampling,
+            eos_id=self.tokenizer.eos_id,
+            pad_id=self.tokenizer.pad_id,
+            keys=keys,
+            max_slots=256,
+        )
         episodes = [group[0] for group in groups]
         rollout = assess(
-            episodes, reference=self.reference, critic=self.scorer, reward_model=self.scorer, tokenizer=self.tokenizer,
-            temperature=self.sampling.temperature, no_end_penalty=self.no_end_penalty,
+            episodes,
+            reference=self.reference,
+            critic=self.scorer,
+            reward_model=self.scorer,
+            tokenizer=self.tokenizer,
+            temperature=self.sampling.temperature,
+            no_end_penalty=self.no_end_penalty,
         )
         kl = episode_kl(rollout.logprobs, rollout.ref_logprobs, rollout.mask)
         scores = rollout.scores
         judged = scores
         if self.check is not None:
             sequences = [[*one.prompt, *one.ids] for one in episodes]
-            judged = sequence_scores(self.check, sequences, self.tokenizer.pad_id) - self.no_end_penalty * ~rollout.ended
+            judged = (
+                sequence_scores(self.check, sequences, self.tokenizer.pad_id) - self.no_end_penalty * ~rollout.ended
+            )
         write_jsonl(
             self.directory / f"{iteration:06d}.jsonl",
             (
                 {
-                    "prompt_id": prompt.id, "response": self.tokenizer.decode(one.ids).strip(),
-                    "score": float(scores[i]), "check_score": float(judged[i]), "kl": float(kl[i]),
+                    "prompt_id": prompt.id,
+                    "response": self.tokenizer.decode(one.ids).strip(),
+                    "score": float(scores[i]),
+                    "check_score": float(judged[i]),
+                    "kl": float(kl[i]),
                 }
                 for i, (prompt, one) in enumerate(zip(self.prompts, episodes, strict=True))
             ),
         )
         found = {
-            "dev_score": float(scores.mean()), "dev_check_score": float(judged.mean()), "dev_kl": float(kl.mean()),
-            "dev_length": float(rollout.lengths.float().mean()), "dev_eos_rate": float(rollout.ended.float().mean()),
+            "dev_score": float(scores.mean()),
+            "dev_check_score": float(judged.mean()),
+            "dev_kl": float(kl.mean()),
+            "dev_length": float(rollout.lengths.float().mean()),
+            "dev_eos_rate": float(rollout.ended.float().mean()),
         }
         self._keep_if_best(state, policy, iteration, found)
         return found
@@ -94,7 +126,9 @@ class Snapshots:
         if best is not None and (found["dev_kl"] > self.max_kl or found["dev_check_score"] <= best["check_score"]):
             return
         state.values["best"] = {
-            "iteration": iteration, "score": found["dev_score"], "check_score": found["dev_check_score"],
+            "iteration": iteration,
+            "score": found["dev_score"],
+            "check_score": found["dev_check_score"],
             "kl": found["dev_kl"],
         }
         for name, parameter in policy.named_parameters():

@@ -27,18 +27,24 @@ class PretrainConfig(OptimizerConfig):
     """The ``[pretrain]`` table."""
 
     objective: Literal["causal", "masked"] = Field(
-        "causal", description="`causal`: predict the next token (GPT). `masked`: predict hidden tokens from both sides (BERT)."
+        "causal",
+        description="`causal`: predict the next token (GPT). `masked`: predict hidden tokens from both sides (BERT).",
     )
-    tokens: int = Field(2_500_000, ge=1, description="Tokens to train on; the corpus is repeated as often as that takes.")
-    batch_rows: int = Field(64, ge=1, description="Rows of the context's length in one optimizer step.")
-    micro_rows: int = Field(32, ge=1, description="Rows in one forward pass; changes memory and speed, not the result.")
-    isolate_documents: bool = Field(True, description="Tokens see their own document only, not the one packed before it.")
+    tokens: int = Field(
+        2_400_000, ge=1, description="Tokens to train on; the corpus is repeated as often as that takes."
+    )
+    batch_rows: int = Field(16, ge=1, description="Rows of the context's length in one optimizer step.")
+    micro_rows: int = Field(16, ge=1, description="Rows in one forward pass; changes memory and speed, not the result.")
+    isolate_documents: bool = Field(
+        True, description="Tokens see their own document only, not the one packed before it."
+    )
     masked_share: float = Field(0.15, gt=0, lt=1, description="Share of tokens hidden by the masked objective.")
     evaluations: int = Field(10, ge=1, description="How often the held-out loss is measured.")
     optimizer: Literal["adamw", "muon"] = Field(
         "muon", description="`muon` learns clearly faster at equal tokens in pretraining; `adamw` is the classic."
     )
     lr: float = Field(5e-3, gt=0, description="Peak learning rate of AdamW.")
+    final_lr: float = Field(0.0, ge=0, le=1, description="Share of the peak learning rate left at the end (cosine).")
 
 
 def pretrain(
@@ -92,7 +98,12 @@ def pretrain(
         train(state, steps, do_step, checkpoint=out / CHECKPOINT, stage=stage)
     save_model(network, out, text)
     (out / CHECKPOINT).unlink(missing_ok=True)
-    summary = {"steps": steps, "tokens": steps * batch * length, "corpus_rows": rows.rows, "parameters": count(network)}
+    summary: dict[str, Any] = {
+        "steps": steps,
+        "tokens": steps * batch * length,
+        "corpus_rows": rows.rows,
+        "parameters": count(network),
+    }
     if causal:
         summary["heldout_perplexity"] = math.exp(corpus_loss(network, unseen, isolate=config.isolate_documents))
     return summary

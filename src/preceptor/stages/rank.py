@@ -22,8 +22,8 @@ class RankConfig(Config):
     source: Literal["atlas", "file"] = Field(
         "atlas", description="`atlas`: the simulated labelers rank. `file`: rankings come ready made (`file`)."
     )
-    file: Path | None = Field(None, description="Rankings in the documented format, with `source = \"file\"`.")
-    labelers_per_prompt: int = Field(1, ge=1, description="Simulated labelers that rank each prompt's responses.")
+    file: Path | None = Field(None, description='Rankings in the documented format, with `source = "file"`.')
+    labelers_per_prompt: int = Field(4, ge=1, description="Simulated labelers that rank each prompt's responses.")
 
 
 def rank(

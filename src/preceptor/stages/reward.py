@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from pydantic import Field
@@ -30,14 +30,28 @@ from preceptor.training.scoring import packed_scores, sequence_scores
 class RewardConfig(OptimizerConfig):
     """The ``[reward]`` table."""
 
-    epochs: float = Field(1.0, gt=0, description="Passes over the rankings; the paper found that a second one overfits.")
-    batch: int = Field(32, ge=1, description="Prompts, with all their responses, in one optimizer step.")
-    micro_prompts: int = Field(16, ge=1, description="Prompts in one forward pass; changes memory and speed, not the result.")
-    heldout_share: float = Field(0.1, gt=0, lt=0.5, description="Share of prompts whose rankings only measure the accuracy.")
-    check_share: float = Field(
-        0.3, ge=0, lt=0.9, description="Share of the other prompts that trains a second reward model, the check on PPO; 0 for none."
+    epochs: float = Field(
+        1.0, gt=0, description="Passes over the rankings; the paper found that a second one overfits."
     )
-    lr: float = Field(5e-4, gt=0, description="Peak learning rate of AdamW.")
+    batch: int = Field(8, ge=1, description="Prompts, with all their responses, in one optimizer step.")
+    micro_prompts: int = Field(
+        8, ge=1, description="Prompts in one forward pass; changes memory and speed, not the result."
+    )
+    heldout_share: float = Field(
+        0.05, gt=0, lt=0.5, description="Share of prompts whose rankings only measure the accuracy."
+    )
+    check_share: float = Field(
+        0.25,
+        ge=0,
+        lt=0.9,
+        description="Share of the other prompts that trains a second reward model, the check on PPO; 0 for none.",
+    )
+    optimizer: Literal["adamw", "muon"] = Field(
+        "muon", description="`muon` orthogonalises the updates of the matrices inside the blocks; the rest stays AdamW."
+    )
+    lr: float = Field(2e-3, gt=0, description="Peak learning rate of AdamW.")
+    muon_lr: float = Field(0.01, gt=0, description='Peak learning rate of Muon (only with `optimizer = "muon"`).')
+    final_lr: float = Field(0.0, ge=0, le=1, description="Share of the peak learning rate left at the end (cosine).")
 
 
 @dataclass(frozen=True)
@@ -105,7 +119,9 @@ def _fit(
     length = trunk.config.max_position_embeddings
     learnt = _render_all(text, rankings, length)
     if not learnt:
-        raise InputError(f"{name}: no ranking has a strict preference among {len(rankings)}; all are ties or there are none")
+        raise InputError(
+            f"{name}: no ranking has a strict preference among {len(rankings)}; all are ties or there are none"
+        )
     unseen = _render_all(text, heldout, length)
     network = ScalarModel(trunk)
     network.initialise_head(torch_rng(seed, name, "head"))
@@ -134,17 +150,27 @@ def _fit(
         return metrics | sums
 
     with progress.stage(name, out) as stage:
-        train(TrainingState({"model": network}, {"model": optimizer}), steps, do_step, checkpoint=out / CHECKPOINT, stage=stage)
+        train(
+            TrainingState({"model": network}, {"model": optimizer}),
+            steps,
+            do_step,
+            checkpoint=out / CHECKPOINT,
+            stage=stage,
+        )
         mean = zero_on_demonstrations(network, text, demonstrations)
         stage.note(f"the mean score of demonstrations was {mean:+.3f} and is now 0")
         truncated = sum(one.truncated for one in learnt)
         if truncated:
-            stage.note(f"{truncated} ranked responses with their prompts were longer than {length} tokens and were truncated")
+            stage.note(
+                f"{truncated} ranked responses with their prompts were longer than {length} tokens and were truncated"
+            )
     save_model(network, out, text)
     (out / CHECKPOINT).unlink(missing_ok=True)
     after = float(demonstration_scores(load_scalar_model(out), text, demonstrations).mean())
     if not abs(after) <= 1e-3:
-        raise InputError(f"{out}: demonstrations score {after:+.4f} on average after reloading, not 0; the save is not whole")
+        raise InputError(
+            f"{out}: demonstrations score {after:+.4f} on average after reloading, not 0; the save is not whole"
+        )
     summary = {"steps": steps, "rankings": len(learnt), "truncated": truncated, "demonstration_mean": after}
     if unseen:
         summary |= {f"heldout_{key}": value for key, value in measure(network, unseen, text.pad_id).items()}

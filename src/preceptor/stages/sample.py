@@ -21,10 +21,12 @@ from preceptor.training.progress import Progress
 class SampleConfig(Config):
     """The ``[sample]`` table."""
 
-    prompts: int = Field(1500, ge=1, description="Prompts to sample for, drawn from all; each round draws its own.")
-    responses: int = Field(6, ge=2, le=9, description="K, the responses a labeler ranks; the paper used 4 to 9.")
+    prompts: int = Field(2800, ge=1, description="Prompts to sample for, drawn from all; each round draws its own.")
+    responses: int = Field(5, ge=2, le=9, description="K, the responses a labeler ranks; the paper used 4 to 9.")
     oversample: float = Field(
-        1.5, ge=1, description="Responses generated for each one that is kept: repeated texts teach nothing and are collapsed."
+        1.4,
+        ge=1,
+        description="Responses generated for each one that is kept: repeated texts teach nothing and are collapsed.",
     )
     temperature: float = Field(1.0, gt=0, description="Sampling temperature.")
     max_new_tokens: int = Field(48, ge=1, description="Longest response in tokens.")
@@ -85,7 +87,8 @@ def _responses(
         SamplingConfig(temperature=config.temperature, max_new_tokens=config.max_new_tokens, seed=seed),
         samples_per_prompt=count,
         keys=[("sample", name, prompt.id) for prompt in prompts],
-        eos_id=tokenizer.eos_id, pad_id=tokenizer.pad_id,
+        eos_id=tokenizer.eos_id,
+        pad_id=tokenizer.pad_id,
         max_slots=256,
         on_progress=lambda done, _: on_progress(done),
     )

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from pydantic import Field
@@ -20,7 +20,7 @@ from preceptor.text.conversation import Rendered, render
 from preceptor.text.packing import pack_conversations
 from preceptor.text.tokenizer import Tokenizer
 from preceptor.training.batches import batch_at, steps_of
-from preceptor.training.corpus import Corpus, next_token_loss, next_token_mask
+from preceptor.training.corpus import next_token_loss, next_token_mask
 from preceptor.training.loop import CHECKPOINT, Metrics, TrainingState, optimize, train
 from preceptor.training.optimizer import Optimizer, OptimizerConfig, learning_rate_scale
 from preceptor.training.progress import Progress
@@ -29,17 +29,35 @@ from preceptor.training.progress import Progress
 class SFTConfig(OptimizerConfig):
     """The ``[sft]`` table."""
 
-    epochs: float = Field(6.0, gt=0, description="Passes over the demonstrations.")
-    batch: int = Field(32, ge=1, description="Demonstrations in one optimizer step.")
-    micro_rows: int = Field(32, ge=1, description="Packed rows in one forward pass; changes memory and speed, not the result.")
-    pretrain_rows: int = Field(2, ge=0, description="Corpus rows mixed into each step, against forgetting; 0 for none.")
-    pretrain_coef: float = Field(0.3, ge=0, description="Weight of the mean loss on those rows beside that on demonstrations.")
-    heldout_share: float = Field(0.05, ge=0, lt=0.5, description="Share of prompts whose demonstrations only measure the loss.")
-    lr: float = Field(1e-3, gt=0, description="Peak learning rate of AdamW.")
+    epochs: float = Field(2.0, gt=0, description="Passes over the demonstrations.")
+    batch: int = Field(24, ge=1, description="Demonstrations in one optimizer step.")
+    micro_rows: int = Field(
+        32, ge=1, description="Packed rows in one forward pass; changes memory and speed, not the result."
+    )
+    pretrain_rows: int = Field(1, ge=0, description="Corpus rows mixed into each step, against forgetting; 0 for none.")
+    pretrain_coef: float = Field(
+        0.3, ge=0, description="Weight of the mean loss on those rows beside that on demonstrations."
+    )
+    heldout_share: float = Field(
+        0.05, ge=0, lt=0.5, description="Share of prompts whose demonstrations only measure the loss."
+    )
+    optimizer: Literal["adamw", "muon"] = Field(
+        "muon", description="`muon` orthogonalises the updates of the matrices inside the blocks; the rest stays AdamW."
+    )
+    lr: float = Field(3e-3, gt=0, description="Peak learning rate of AdamW.")
+    muon_lr: float = Field(0.015, gt=0, description='Peak learning rate of Muon (only with `optimizer = "muon"`).')
+    final_lr: float = Field(0.0, ge=0, le=1, description="Share of the peak learning rate left at the end (cosine).")
 
 
 def sft(
-    config: SFTConfig, *, model: Path, demonstrations: Path, corpus: Path | None, out: Path, seed: int, progress: Progress
+    config: SFTConfig,
+    *,
+    model: Path,
+    demonstrations: Path,
+    corpus: Path | None,
+    out: Path,
+    seed: int,
+    progress: Progress,
 ) -> dict[str, Any]:
     """Fine-tune the language model in ``model`` on a file of demonstrations and write it to ``out``.
 
@@ -92,7 +110,9 @@ def sft(
         train(state, steps, do_step, checkpoint=out / CHECKPOINT, stage=stage)
         truncated = sum(conversation.truncated for conversation in rendered)
         if truncated:
-            stage.note(f"{truncated} of {len(rendered)} conversations were longer than {length} tokens and were truncated")
+            stage.note(
+                f"{truncated} of {len(rendered)} conversations were longer than {length} tokens and were truncated"
+            )
     save_model(network, out, text)
     (out / CHECKPOINT).unlink(missing_ok=True)
     summary: dict[str, Any] = {"steps": steps, "demonstrations": len(rendered), "truncated": truncated}

@@ -15,7 +15,9 @@ from preceptor.training.progress import Progress
 class TokenizerConfig(Config):
     """The ``[tokenizer]`` table."""
 
-    vocab_size: int = Field(1536, ge=263, description="Size of the vocabulary, the 256 bytes and 7 special tokens included.")
+    vocab_size: int = Field(
+        1536, ge=263, description="Size of the vocabulary, the 256 bytes and 7 special tokens included."
+    )
 
 
 def tokenizer(config: TokenizerConfig, *, corpus: Path, out: Path, seed: int, progress: Progress) -> dict[str, Any]:

@@ -27,7 +27,9 @@ class Corpus:
         """Encode and pack documents, in an order drawn from the seed."""
         order = numpy_rng(seed, "corpus", "order").permutation(len(texts))
         encoded = tokenizer.encode_batch([texts[i] for i in order])
-        ids, segments = pack_documents([[tokenizer.bos_id, *text, tokenizer.eos_id] for text in encoded if text], length)
+        ids, segments = pack_documents(
+            [[tokenizer.bos_id, *text, tokenizer.eos_id] for text in encoded if text], length
+        )
         # The last row may hold a single token, which predicts nothing: no batch may consist of it.
         useful = next_token_mask(torch.from_numpy(segments)).any(1).numpy()
         ids, segments = ids[useful].astype(np.int64), segments[useful].astype(np.int64)
@@ -65,7 +67,8 @@ def next_token_loss(
     ``target_BT`` is (B, T - 1). With ``isolate`` a token sees its own segment only; without, the whole row
     before it, as GPT-2 and GPT-3 were trained.
     """
-    hidden = model.hidden(ids_BT[:, :-1], segments_BT[:, :-1] if isolate else None)
+    # The last column predicts nothing; it is computed because attention likes round lengths far better.
+    hidden = model.hidden(ids_BT, segments_BT if isolate else None)[:, :-1]
     return linear_cross_entropy(hidden[target_BT], model.head.weight, ids_BT[:, 1:][target_BT])
 
 

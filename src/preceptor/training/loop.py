@@ -100,7 +100,7 @@ def optimize(optimizer: Optimizer, losses: Iterable[Tensor], *, scale: float, wh
     optimizer.zero_grad()
     total = 0.0
     for loss in losses:
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         total += float(loss.detach())
     norm = float(torch.nn.utils.clip_grad_norm_(optimizer.parameters, optimizer.config.clip_norm))
     if not (total - total == 0 and norm - norm == 0):  # neither NaN nor infinite

@@ -14,10 +14,11 @@ class OptimizerConfig(Config):
     """The optimizer keys that every training stage has."""
 
     optimizer: Literal["adamw", "muon"] = Field(
-        "adamw", description="`muon` orthogonalises the updates of the matrices inside the blocks; the rest stays AdamW."
+        "adamw",
+        description="`muon` orthogonalises the updates of the matrices inside the blocks; the rest stays AdamW.",
     )
     lr: float = Field(1e-3, gt=0, description="Peak learning rate of AdamW.")
-    muon_lr: float = Field(0.02, gt=0, description="Peak learning rate of Muon (only with `optimizer = \"muon\"`).")
+    muon_lr: float = Field(0.02, gt=0, description='Peak learning rate of Muon (only with `optimizer = "muon"`).')
     weight_decay: float = Field(0.0, ge=0, description="Decoupled weight decay of matrices.")
     warmup: float = Field(0.02, ge=0, le=1, description="Share of the steps in which the learning rate rises from 0.")
     final_lr: float = Field(0.1, ge=0, le=1, description="Share of the peak learning rate left at the end (cosine).")
@@ -62,7 +63,9 @@ class Optimizer:
         vectors = [p for p in self.rest.values() if p.ndim < 2]
         self.adamw = torch.optim.AdamW(
             [{"params": matrices, "weight_decay": config.weight_decay}, {"params": vectors, "weight_decay": 0.0}],
-            lr=config.lr, betas=(0.9, 0.95), eps=1e-8,
+            lr=config.lr,
+            betas=(0.9, 0.95),
+            eps=1e-8,
         )
 
     @property

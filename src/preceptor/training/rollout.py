@@ -97,7 +97,9 @@ def collect(
     is one: nothing comes after it. A response that ran into the limit loses ``no_end_penalty``.
     """
     assert sampling.top_k == 0 and sampling.top_p == 1.0, "rollouts are drawn from the policy itself, untruncated"
-    groups = generate(policy, prompts, sampling, eos_id=tokenizer.eos_id, pad_id=tokenizer.pad_id, keys=keys, max_slots=256)
+    groups = generate(
+        policy, prompts, sampling, eos_id=tokenizer.eos_id, pad_id=tokenizer.pad_id, keys=keys, max_slots=256
+    )
     episodes = [group[0] for group in groups]
     return assess(
         episodes,

@@ -1,0 +1,65 @@
+"""RMSNorm and SwiGLU with their derivatives written out.
+
+Left to autograd, either is a chain of six or more operations that each read and write the whole activation
+and keep it for the way back; in a small model they take as long as the matrix products between them.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class _RMSNorm(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight_D: Tensor, eps: float) -> Tensor:
+        scale = torch.linalg.vector_norm(x, dim=-1, keepdim=True, dtype=torch.float32)
+        scale = scale.square_().div_(x.shape[-1]).add_(eps).rsqrt_().to(x.dtype)  # (..., 1)
+        ctx.save_for_backward(x, weight_D, scale)
+        return (x * scale).mul_(weight_D)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, None]:
+        x, weight_D, scale = ctx.saved_tensors
+        D = x.shape[-1]
+        x_ND, scale_N1, grad_ND = x.reshape(-1, D), scale.view(-1, 1), grads[0].reshape(-1, D)
+        # y = w x s with s = (mean x^2 + eps)^(-1/2):  dx = s (w g) - x s^3 mean(w g x)
+        product_ND = grad_ND * x_ND
+        grad_weight_D = product_ND.t().mv(scale_N1[:, 0])
+        along_N1 = product_ND.mv(weight_D)[:, None].mul_(scale_N1.pow(3)).div_(-D)
+        grad_x_ND = torch.mul(grad_ND, weight_D, out=product_ND).mul_(scale_N1).addcmul_(x_ND, along_N1)
+        return grad_x_ND.view_as(x), grad_weight_D, None
+
+
+class RMSNorm(nn.RMSNorm):
+    """``torch.nn.RMSNorm`` over the last axis."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Rows of the last axis over their root mean square, times the weight."""
+        normed: Tensor = _RMSNorm.apply(x, self.weight, self.eps)
+        return normed
+
+
+class _SwiGLU(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, fused: Tensor) -> Tensor:
+        ctx.save_for_backward(fused)
+        gate, value = fused.chunk(2, dim=-1)
+        return F.silu(gate).mul_(value)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Tensor:
+        (fused,) = ctx.saved_tensors
+        gate, value = fused.chunk(2, dim=-1)
+        grad = torch.empty_like(fused)
+        grad_gate, grad_value = grad.chunk(2, dim=-1)
+        torch.mul(F.silu(gate), grads[0], out=grad_value)
+        torch.ops.aten.silu_backward.grad_input(grads[0] * value, gate, grad_input=grad_gate)
+        return grad
+
+
+def swiglu(fused: Tensor) -> Tensor:
+    """silu(gate) * value of a tensor that holds the gate, then the value, along its last axis."""
+    activated: Tensor = _SwiGLU.apply(fused)
+    return activated
