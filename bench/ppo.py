@@ -7,8 +7,9 @@ floor is what the matrix products alone would take at the speed of large ones, m
 
 TRL 0.24 was the last with PPO, and pins an older `transformers`, so it needs an environment of its own:
 
-    python -m venv /tmp/trl && /tmp/trl/bin/pip install torch==2.13.0 trl==0.24.0 transformers==4.57.1 accelerate datasets
-    python bench/ppo.py --trl-python /tmp/trl/bin/python
+    python -m venv TRL
+    TRL/bin/pip install torch==2.13.0 trl==0.24.0 transformers==4.57.1 accelerate datasets
+    python bench/ppo.py --trl-python TRL/bin/python
 """
 
 import argparse

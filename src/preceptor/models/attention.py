@@ -42,7 +42,7 @@ class KVCache:
 
         Lengths move only in :meth:`advance`, after the last layer has written.
         """
-        slots, heads, time, _ = keys.shape
+        slots, _, time, _ = keys.shape
         columns = self.lengths[:, None] + torch.arange(time, device=keys.device)  # (S, T)
         rows = torch.arange(slots, device=keys.device)[:, None]
         self.keys[layer][rows, :, columns] = keys.transpose(1, 2)
@@ -87,6 +87,8 @@ class Attention(nn.Module):
     One matrix makes queries, keys and values: a single large product is faster than three.
     """
 
+    order: Tensor  # rows of qkv, with the channels that turn together side by side
+
     def __init__(self, config: TransformerConfig, layer: int):
         super().__init__()
         self.layer = layer
@@ -106,7 +108,7 @@ class Attention(nn.Module):
         self.register_buffer("order", order, persistent=False)
 
     def forward(self, x_BTD: Tensor, turns: Tensor | None, mask: Tensor | None, cache: KVCache | None) -> Tensor:
-        """(B, T, D) to (B, T, D). ``mask`` (B, 1, T, reach) is True where a query may look; None is plain causal/full."""
+        """(B, T, D) to (B, T, D). ``mask`` (B, 1, T, reach): True where a query may look; None: plain causal or full."""
         B, T, _ = x_BTD.shape
         if turns is None:
             qkv = self.qkv(x_BTD)

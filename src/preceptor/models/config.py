@@ -48,7 +48,8 @@ class ModelConfig(Config):
 
     family: Literal["llama", "gpt2"] = Field(
         "llama",
-        description="`llama`: rotary positions, RMSNorm, SwiGLU, no biases. `gpt2`: learned positions, LayerNorm, GELU, biases.",
+        description="`llama`: rotary positions, RMSNorm, SwiGLU, no biases. "
+        "`gpt2`: learned positions, LayerNorm, GELU, biases.",
     )
     hidden_size: int = Field(128, ge=2, description="Width of the residual stream.")
     intermediate_size: int = Field(352, ge=1, description="Width inside the MLP.")
