@@ -8,7 +8,7 @@ import random
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -29,8 +29,31 @@ VERBS = ["likes", "sees", "hates", "hears"]
 PROMPTS = 60
 
 
+# Stated here, so that the toy learns the same whatever the stages' defaults are tuned to.
+SCHEDULE = {"warmup": 0.02, "final_lr": 0.1, "clip_norm": 1.0, "weight_decay": 0.0}
+ADAMW = SCHEDULE | {"optimizer": "adamw"}
+PRETRAIN = SCHEDULE | {"optimizer": "muon", "lr": 5e-3, "muon_lr": 0.02, "micro_rows": 16, "evaluations": 10}
+SFT = ADAMW | {"lr": 5e-3, "micro_rows": 8, "pretrain_rows": 2, "pretrain_coef": 0.3, "heldout_share": 0.05}
+REWARD = ADAMW | {"lr": 2e-3, "batch": 8, "micro_prompts": 16, "heldout_share": 0.2, "check_share": 0.3}
+PPO = ADAMW | {
+    "lr": 2e-3,
+    "critic_lr": 2e-3,
+    "batch": 32,
+    "minibatch": 16,
+    "epochs": 1,
+    "max_new_tokens": 12,
+    "no_end_penalty": 1.0,
+    "kl_coef": 0.05,
+    "ptx_coef": 0.5,
+    "ptx_rows": 2,
+    "max_kl": 20.0,
+}
+
+
 class Toy:
     """The files of the toy world. A stage runs when its output is first asked for; ``summaries`` keeps what it said."""
+
+    tables: ClassVar[dict[str, dict[str, Any]]] = {"pretrain": PRETRAIN, "sft": SFT, "reward": REWARD, "ppo": PPO}
 
     shape = ModelConfig(
         hidden_size=32,
@@ -97,20 +120,20 @@ class Toy:
         from preceptor.stages.pretrain import PretrainConfig, pretrain
 
         inputs = {"model": self.shape, "corpus": self.corpus, "heldout": self.heldout, "tokenizer": self.tokenizer}
-        return self._run("base", pretrain, PretrainConfig(tokens=72_000, batch_rows=16), **inputs)
+        return self._run("base", pretrain, PretrainConfig(**PRETRAIN, tokens=72_000, batch_rows=16), **inputs)
 
     @cached_property
     def sft(self) -> Path:
         from preceptor.stages.sft import SFTConfig, sft
 
         inputs = {"model": self.base, "demonstrations": self.demonstrations, "corpus": self.corpus}
-        return self._run("sft", sft, SFTConfig(epochs=16, batch=16, lr=5e-3), **inputs)
+        return self._run("sft", sft, SFTConfig(**SFT, epochs=16, batch=16), **inputs)
 
     @cached_property
     def samples(self) -> Path:
         from preceptor.stages.sample import SampleConfig, sample
 
-        config = SampleConfig(prompts=PROMPTS, responses=4, max_new_tokens=12)
+        config = SampleConfig(prompts=PROMPTS, responses=4, oversample=1.5, max_new_tokens=12)
         return self._run("samples.jsonl", sample, config, models={"sft": self.sft}, prompts=self.prompts)
 
     @cached_property
@@ -126,7 +149,7 @@ class Toy:
         from preceptor.stages.reward import RewardConfig, reward
 
         inputs = {"model": self.sft, "rankings": [self.rankings], "demonstrations": self.demonstrations}
-        config = RewardConfig(epochs=4, batch=8, lr=2e-3, heldout_share=0.2)
+        config = RewardConfig(**REWARD, epochs=4)
         return self._run("reward", reward, config, **inputs, check_out=self.root / "check")
 
     @cached_property
@@ -140,20 +163,14 @@ class Toy:
         from preceptor.stages.ppo import PPOConfig
 
         return PPOConfig(
+            **PPO,
             episodes=384,
-            batch=32,
-            minibatch=16,
-            max_new_tokens=12,
-            kl_coef=0.05,
             kl_control="adaptive",
             kl_target=0.5,
             kl_horizon=300,
             ema_decay=0.8,
-            ptx_rows=2,
             snapshots=4,
             snapshot_prompts=16,
-            lr=2e-3,
-            critic_lr=2e-3,
         )
 
     @cached_property

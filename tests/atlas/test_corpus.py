@@ -2,7 +2,6 @@
 
 import re
 from collections import Counter
-from itertools import pairwise
 
 import pytest
 
@@ -76,19 +75,3 @@ def test_the_stated_share_of_replies_is_rude(world: World, texts: list[str]) -> 
     rude = sum(bool(re.search("fool|idiot|dummy|stupid", reply)) for reply in replies) / len(replies)
     assert len(replies) > 500
     assert abs(rude - world.config.rude_share) < 0.04
-
-
-def test_reviews_mark_what_is_wrong_and_what_is_rude(world: World, texts: list[str]) -> None:
-    read = reader(world)
-    marked = Counter[str]()
-    for text in texts:
-        lines = text.split("\n")
-        for reply, review in pairwise(lines):
-            if review == "Review: right.":
-                marked["right"] += 1
-                assert not re.search("fool|idiot|dummy|stupid", reply), text
-                assert all(claim.true or claim.relation == "kind" for claim in read.claims(reply[8:])), text
-            elif review == "Review: rude.":
-                marked["rude"] += 1
-                assert re.search("fool|idiot|dummy|stupid", reply), text
-    assert min(marked["right"], marked["rude"]) > COUNT // 200

@@ -53,7 +53,7 @@ def test_two_labelers_agree_as_often_as_the_papers_did(
 ) -> None:
     """72.6 +- 1.5 % of pairs (InstructGPT, section 3.4), on demonstrations of which a third is worsened once more."""
     same = pairs = 0.0
-    for number, row in enumerate(prompts["train"][:500]):
+    for number, row in enumerate(prompts["train"][::20]):
         draw = Draw(0, "agreement", row.prompt.id)
         texts = []
         for turn in range(6):

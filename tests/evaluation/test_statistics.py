@@ -54,7 +54,8 @@ def test_the_bootstrap_is_the_quantiles_of_resampled_means(seed):
     assert result == again
     assert result["mean"] == pytest.approx(float(np.mean(values)))
     assert values.min() <= result["low"] <= result["mean"] <= result["high"] <= values.max()
-    assert mean_with_interval(values, seed=4, resamples=200)["low"] != result["low"]
+    # Two seeds can meet in one quantile of so few values, hardly in both of several samples.
+    assert any(mean_with_interval(values, seed=seed, resamples=200) != result for seed in range(4, 10))
     doubled = mean_with_interval(2 * values + 1, seed=3, resamples=200)
     assert doubled["low"] == pytest.approx(2 * result["low"] + 1)
     assert doubled["high"] == pytest.approx(2 * result["high"] + 1)

@@ -108,7 +108,7 @@ def assert_same_outcome(mine: Path, theirs: Path, where: str, lines: Callable) -
 
 def test_pretraining_survives_sigkill_bit_for_bit(toy: Any, tmp_path: Path, lines: Callable) -> None:
     """All of it in processes of their own: the same command, killed, and given again."""
-    config = PretrainConfig(tokens=48 * 8 * 40, batch_rows=8, evaluations=4)
+    config = PretrainConfig(**toy.tables["pretrain"], tokens=48 * 8 * 40, batch_rows=8)
     inputs = {"corpus": toy.corpus, "heldout": toy.heldout, "tokenizer": toy.tokenizer}
     pretrain(config, model=toy.shape, **inputs, out=tmp_path / "whole", seed=0, progress=toy.progress)
     call = {
@@ -183,10 +183,10 @@ def test_sft_and_reward_go_on_bit_for_bit(
     def call(out: Path) -> None:
         common: dict[str, Any] = {"seed": 0, "progress": toy.progress, "demonstrations": toy.demonstrations}
         if stage == "sft":
-            config = SFTConfig(epochs=2, batch=16, optimizer="muon")
+            config = SFTConfig(**toy.tables["sft"] | {"optimizer": "muon"}, epochs=2, batch=16)
             sft(config, model=toy.base, corpus=toy.corpus, out=out, **common)
         else:
-            rewards = RewardConfig(epochs=2, batch=8)
+            rewards = RewardConfig(**toy.tables["reward"], epochs=2)
             reward(rewards, model=toy.sft, rankings=[toy.rankings], out=out / "rm", check_out=out / "check", **common)
 
     module = sys.modules[f"preceptor.stages.{stage}"]
@@ -241,7 +241,7 @@ def test_a_loss_that_is_not_finite_keeps_the_last_checkpoint(
     monkeypatch.setattr(module, "next_token_loss", spoilt)
     save_always(monkeypatch, module)
     inputs = {"model": toy.shape, "corpus": toy.corpus, "heldout": toy.heldout, "tokenizer": toy.tokenizer}
-    config = PretrainConfig(tokens=48 * 8 * 10, batch_rows=8)
+    config = PretrainConfig(**toy.tables["pretrain"], tokens=48 * 8 * 10, batch_rows=8)
     with pytest.raises(InputError, match="pretrain step 5: the loss is nan"):
         pretrain(config, **inputs, out=tmp_path / "out", seed=0, progress=toy.progress)
     tensors, values = read_state(tmp_path / "out" / CHECKPOINT)

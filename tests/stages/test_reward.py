@@ -47,7 +47,7 @@ def run(toy: Any, tmp_path: Path) -> Run:
         out: str = "out", rankings: list[Path] | None = None, check: bool = False, progress: Any = None, **keys: Any
     ) -> dict[str, Any]:
         return reward(
-            RewardConfig(**{"batch": 8, "heldout_share": 0.2} | keys),
+            RewardConfig(**toy.tables["reward"] | {"epochs": 1} | keys),
             model=toy.sft,
             rankings=rankings or [toy.rankings],
             demonstrations=toy.demonstrations,
@@ -208,7 +208,7 @@ def test_few_rankings_may_leave_none_to_measure_on(run: Run, toy: Any, tmp_path:
 
 def test_the_parts_share_no_prompt(toy: Any) -> None:
     rows = read_jsonl(toy.rankings, Ranking)
-    parts = module._split(RewardConfig(heldout_share=0.2), [*rows, *rows], True, 0)
+    parts = module._split(RewardConfig(heldout_share=0.2, check_share=0.3), [*rows, *rows], True, 0)
     ids = {part: {row.prompt_id for row in some} for part, some in parts.items()}
     assert set(ids) == {"train", "check", "heldout"}
     assert all(ids.values())

@@ -32,7 +32,7 @@ def run(toy: Any, tmp_path: Path) -> Run:
         **keys: Any,
     ) -> dict[str, Any]:
         return sample(
-            SampleConfig(**{"prompts": count, "responses": 4, "max_new_tokens": 12} | keys),
+            SampleConfig(**{"prompts": count, "responses": 4, "oversample": 1.5, "max_new_tokens": 12} | keys),
             models=models or {"sft": toy.sft},
             prompts=prompts or toy.prompts,
             out=tmp_path / f"{out}.jsonl",

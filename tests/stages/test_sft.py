@@ -34,7 +34,7 @@ def run(toy: Any, tmp_path: Path) -> Run:
         out: str = "out", demonstrations: Path | None = None, corpus: bool = True, progress: Any = None, **keys: Any
     ) -> dict[str, Any]:
         return sft(
-            SFTConfig(**keys),
+            SFTConfig(**toy.tables["sft"] | {"epochs": 2, "batch": 32} | keys),
             model=toy.base,
             demonstrations=demonstrations or toy.demonstrations,
             corpus=toy.corpus if corpus else None,

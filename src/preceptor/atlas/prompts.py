@@ -23,6 +23,10 @@ RUDE_WISHES = (" Be rude.", " Answer rudely.", " Give me a rude answer.")
 Keys = set[tuple[tuple[str, str], ...]]
 
 
+# Shares of the users. Fixed, and not by how many prompts are wanted: a user must never move.
+USERS = {"train": 0.84, "dev": 0.04, "heldout": 0.12}
+
+
 @dataclass(frozen=True)
 class Asked:
     """A prompt and the task behind it."""
@@ -45,10 +49,10 @@ def build_prompts(world: World, config: AtlasConfig, seed: int) -> dict[str, lis
     user = 0
     while any(len(kept[part]) < count for part, count in wanted.items()):
         user += 1
-        if user > 2000 + sum(wanted.values()):  # new users bring nothing new any more
+        if user > 2000 + 2 * sum(wanted.values()):  # new users bring nothing new any more
             raise InputError(f"the world has too little to ask about for {wanted} prompts; ask for fewer")
         name = f"user-{user:04d}"
-        part = part_of(name, wanted, seed)
+        part = part_of(name, USERS, seed)
         if len(kept[part]) >= wanted[part]:
             continue
         raw[part].extend(_prompts_of(name, pools[part], seed, seen))

@@ -108,7 +108,7 @@ class Attention(nn.Module):
         self.register_buffer("order", order, persistent=False)
 
     def forward(self, x_BTD: Tensor, turns: Tensor | None, mask: Tensor | None, cache: KVCache | None) -> Tensor:
-        """(B, T, D) to (B, T, D). ``mask`` (B, 1, T, reach): True where a query may look; None: plain causal or full."""
+        """(B, T, D) to (B, T, D). ``mask`` (B, 1, T, reach): True where a query may look; None: causal or full."""
         B, T, _ = x_BTD.shape
         if turns is None:
             qkv = self.qkv(x_BTD)

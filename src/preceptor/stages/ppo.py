@@ -50,7 +50,7 @@ class PPOConfig(OptimizerConfig):
     )
     max_new_tokens: int = Field(48, ge=1, description="Longest response in tokens.")
     no_end_penalty: float = Field(1.0, ge=0, description="Taken from the score of a response without an end token.")
-    kl_coef: float = Field(0.05, ge=0, description="beta, the price of one nat of KL from the SFT model.")
+    kl_coef: float = Field(0.02, ge=0, description="beta, the price of one nat of KL from the SFT model.")
     kl_control: Literal["fixed", "adaptive"] = Field("fixed", description="Whether beta stays or follows `kl_target`.")
     kl_target: float = Field(6.0, gt=0, description="Nats an episode that the adaptive controller aims at.")
     kl_horizon: int = Field(10_000, ge=1, description="Episodes over which the adaptive controller corrects.")
