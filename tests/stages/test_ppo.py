@@ -358,6 +358,7 @@ def test_a_fixed_coefficient_stays(run: Run, tmp_path: Path, lines: Callable) ->
     run(kl_coef=0.3)
     assert [line["kl_coef"] for line in lines(tmp_path / "out/metrics.jsonl")[1:]] == [0.3, 0.3]
     assert PPOConfig().kl_control == "fixed"
+    assert PPOConfig().kl_coef == 0.02
 
 
 # 20: what is told --------------------------------------------------------------------------------

@@ -90,7 +90,8 @@ class Policy:
     @property
     def prompt_room(self) -> int:
         """Tokens of the context that a prompt may take."""
-        return self.model.config.max_position_embeddings - self.max_new_tokens
+        sampling = SamplingConfig(max_new_tokens=self.max_new_tokens)
+        return sampling.prompt_room(self.model.config.max_position_embeddings)
 
     def _chat_ids(self, question: Question) -> list[int]:
         return list(render_prompt(self.tokenizer, question.messages, self.prompt_room).ids)

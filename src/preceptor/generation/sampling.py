@@ -26,6 +26,10 @@ class SamplingConfig(Config):
     max_new_tokens: int = Field(64, ge=1, description="Longest response, in tokens; the context may end it sooner.")
     seed: int = Field(0, ge=0, description="Seed of the sampling noise.")
 
+    def prompt_room(self, context: int) -> int:
+        """Tokens that a prompt may take: what the longest response leaves, half of the context at least."""
+        return max(context - self.max_new_tokens, context // 2)
+
 
 class Sampler:
     """Draws one token for each of S rows, every row under its own :class:`SamplingConfig`.

@@ -107,8 +107,18 @@ class Attention(nn.Module):
         order[:turned] = pair_channels(self.heads + self.kv_heads, self.channels)
         self.register_buffer("order", order, persistent=False)
 
-    def forward(self, x_BTD: Tensor, turns: Tensor | None, mask: Tensor | None, cache: KVCache | None) -> Tensor:
-        """(B, T, D) to (B, T, D). ``mask`` (B, 1, T, reach): True where a query may look; None: causal or full."""
+    def forward(
+        self,
+        x_BTD: Tensor,
+        turns: Tensor | None,
+        mask: Tensor | None,
+        cache: KVCache | None,
+        rows: Tensor | None = None,
+    ) -> Tensor:
+        """(B, T, D) to (B, T, D), or to (N, D) for ``rows`` (N,) of the B * T.
+
+        ``mask`` (B, 1, T, reach): True where a query may look; None: causal or full.
+        """
         B, T, _ = x_BTD.shape
         if turns is None:
             qkv = self.qkv(x_BTD)
@@ -131,4 +141,5 @@ class Attention(nn.Module):
             is_causal=mask is None and self.causal and T > 1,
             enable_gqa=self.heads != self.kv_heads,
         )
-        return self.out(y.transpose(1, 2).reshape(B, T, -1))
+        y = y.transpose(1, 2).reshape(B, T, -1)
+        return self.out(y if rows is None else y.flatten(0, 1).index_select(0, rows))

@@ -47,9 +47,18 @@ class Block(nn.Module):
         self.mlp_norm = _norm(config)
         self.mlp = MLP(config)
 
-    def forward(self, x_BTD: Tensor, turns: Tensor | None, mask: Tensor | None, cache: KVCache | None) -> Tensor:
-        x_BTD = x_BTD + self.attention(self.attention_norm(x_BTD), turns, mask, cache)
-        return x_BTD + self.mlp(self.mlp_norm(x_BTD))
+    def forward(
+        self,
+        x_BTD: Tensor,
+        turns: Tensor | None,
+        mask: Tensor | None,
+        cache: KVCache | None,
+        rows: Tensor | None = None,
+    ) -> Tensor:
+        """(B, T, D) to (B, T, D), or to (N, D): ``rows`` (N,) are the only ones of the B * T that are asked for."""
+        attended = self.attention(self.attention_norm(x_BTD), turns, mask, cache, rows)
+        x = attended + (x_BTD if rows is None else x_BTD.flatten(0, 1).index_select(0, rows))
+        return x + self.mlp(self.mlp_norm(x))
 
 
 class Transformer(nn.Module):
@@ -98,8 +107,17 @@ class Transformer(nn.Module):
         logits: Tensor = self.head(hidden)
         return logits
 
-    def hidden(self, ids_BT: Tensor, segments_BT: Tensor | None = None, *, cache: KVCache | None = None) -> Tensor:
-        """The normalised last hidden states (B, T, D).
+    def hidden(
+        self,
+        ids_BT: Tensor,
+        segments_BT: Tensor | None = None,
+        *,
+        cache: KVCache | None = None,
+        only_BT: Tensor | None = None,
+    ) -> Tensor:
+        """The normalised last hidden states: (B, T, D), or (N, D) at the N positions where ``only_BT`` is True.
+
+        Where they are not asked for, the last block computes keys and values and nothing more.
 
         ``segments_BT`` numbers what belongs together in a row: 0 is padding, and a token sees
         only its own segment, with positions counted from its start; None says that each row is
@@ -113,8 +131,10 @@ class Transformer(nn.Module):
             x_BTD = x_BTD + self.positions(positions)
         else:
             turns = torch.complex(self.cos, self.sin)[positions].unsqueeze(-2)  # (B or 1, T, 1, C/2)
-        for block in self.blocks:
-            x_BTD = block(x_BTD, turns, mask, cache)
+        rows = None if only_BT is None else only_BT.flatten().nonzero()[:, 0]
+        last = len(self.blocks) - 1
+        for layer, block in enumerate(self.blocks):
+            x_BTD = block(x_BTD, turns, mask, cache, rows if layer == last else None)
         if cache is not None:
             cache.advance(ids_BT.shape[1])
         normed: Tensor = self.norm(x_BTD)

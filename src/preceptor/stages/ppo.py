@@ -108,13 +108,14 @@ def ppo(
     reference = load_language_model(model)
     scorer = load_scalar_model(reward)
     models = _Models(copy.deepcopy(reference), reference, copy.deepcopy(scorer), scorer)
-    room = reference.config.max_position_embeddings - 1
+    context = reference.config.max_position_embeddings
+    sampling = SamplingConfig(temperature=config.temperature, max_new_tokens=config.max_new_tokens, seed=seed)
+    room = sampling.prompt_room(context)
     asked = read_jsonl(prompts, Prompt)
     whole = [render_prompt(text, prompt.messages, room) for prompt in asked]
     rendered, truncated = [prompt.ids for prompt in whole], sum(prompt.truncated for prompt in whole)
-    sampling = SamplingConfig(temperature=config.temperature, max_new_tokens=config.max_new_tokens, seed=seed)
     probe(text, models.policy, models.critic, scorer, rendered[:8], sampling, demonstrations)
-    rows = read_corpus(corpus, text, room + 1, seed=seed) if corpus is not None and config.ptx_coef > 0 else None
+    rows = read_corpus(corpus, text, context, seed=seed) if corpus is not None and config.ptx_coef > 0 else None
 
     iterations = max(1, round(config.episodes / config.batch))
     learner = _Learner(config, models, rows, iterations, seed)

@@ -58,7 +58,7 @@ class Snapshots:
     ) -> "Snapshots":
         """Load the second reward model and the first ``count`` development prompts."""
         asked = read_jsonl(prompts, Prompt)[:count]
-        room = reference.config.max_position_embeddings - 1
+        room = sampling.prompt_room(reference.config.max_position_embeddings)
         rendered = [render_prompt(tokenizer, prompt.messages, room).ids for prompt in asked]
         judge = load_scalar_model(check) if check is not None else None
         return cls(

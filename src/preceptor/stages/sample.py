@@ -79,12 +79,13 @@ def _responses(
 ) -> tuple[list[list[str]], int]:
     """The texts of ``count`` responses to each prompt, and how many prompts had to be truncated."""
     model, tokenizer = load_language_model(path), Tokenizer.load(path)
-    room = model.config.max_position_embeddings - 1
+    sampling = SamplingConfig(temperature=config.temperature, max_new_tokens=config.max_new_tokens, seed=seed)
+    room = sampling.prompt_room(model.config.max_position_embeddings)
     rendered = [render_prompt(tokenizer, prompt.messages, room) for prompt in prompts]
     groups = generate(
         model,
         [prompt.ids for prompt in rendered],
-        SamplingConfig(temperature=config.temperature, max_new_tokens=config.max_new_tokens, seed=seed),
+        sampling,
         samples_per_prompt=count,
         keys=[("sample", name, prompt.id) for prompt in prompts],
         eos_id=tokenizer.eos_id,

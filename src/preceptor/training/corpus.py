@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from preceptor.algorithms.language import linear_cross_entropy
 from preceptor.errors import InputError
@@ -68,8 +69,9 @@ def next_token_loss(
     before it, as GPT-2 and GPT-3 were trained.
     """
     # The last column predicts nothing; it is computed because attention likes round lengths far better.
-    hidden = model.hidden(ids_BT, segments_BT if isolate else None)[:, :-1]
-    return linear_cross_entropy(hidden[target_BT], model.head.weight, ids_BT[:, 1:][target_BT])
+    only = F.pad(target_BT, (0, 1))
+    hidden = model.hidden(ids_BT, segments_BT if isolate else None, only_BT=only)
+    return linear_cross_entropy(hidden, model.head.weight, ids_BT[:, 1:][target_BT])
 
 
 @torch.no_grad()

@@ -67,7 +67,7 @@ def response_logprobs(
 
     Hidden states of prompts and padding never meet the vocabulary.
     """
-    hidden = model.hidden(ids_BT[:, :-1], segments_BT[:, :-1])[mask]
+    hidden = model.hidden(ids_BT[:, :-1], segments_BT[:, :-1], only_BT=mask)
     logits = model.unembed(hidden)
     chosen = logprobs_of(logits, ids_BT[:, 1:][mask], temperature)
     spread = entropy(logits, temperature)
@@ -76,7 +76,8 @@ def response_logprobs(
 
 def response_values(critic: ScalarModel, ids_BT: Tensor, segments_BT: Tensor, mask: Tensor) -> Tensor:
     """The critic's value (B, T - 1) of each state in which a response token is about to be drawn, 0 elsewhere."""
-    return critic(ids_BT[:, :-1], segments_BT[:, :-1]).masked_fill(~mask, 0.0)
+    values = critic(ids_BT[:, :-1], segments_BT[:, :-1], only_BT=mask)
+    return torch.zeros_like(mask, dtype=values.dtype).masked_scatter(mask, values)
 
 
 def collect(

@@ -26,9 +26,12 @@ def packed_scores(model: ScalarModel, sequences: Sequence[Sequence[int]], pad_id
     for row, members in enumerate(packed.rows):
         ends = np.cumsum([len(sequences[i]) for i in members]) - 1
         rows[members], columns[members] = row, ends
-    scores = model(torch.from_numpy(packed.ids).long(), torch.from_numpy(packed.segments).long())
-    last: Tensor = scores[torch.from_numpy(rows), torch.from_numpy(columns)]
-    return last
+    ends_BT = torch.zeros(packed.ids.shape, dtype=torch.bool)
+    ends_BT[rows, columns] = True
+    scores: Tensor = model(
+        torch.from_numpy(packed.ids).long(), torch.from_numpy(packed.segments).long(), only_BT=ends_BT
+    )
+    return scores[torch.from_numpy(np.argsort(np.lexsort((columns, rows))))]  # from the order of places
 
 
 @torch.no_grad()
