@@ -2,7 +2,9 @@
 
 The two alternate, because a machine's speed drifts; the ratio of the medians is the figure (on a
 machine that others use, the ratio of the best times is the steadier one).
-The floor is what the matrix products alone would take at the speed of one large product.
+Two floors stand beside it: what the matrix products alone would take at the speed of one large
+product, and what reading the weights and the keys and values once a step would take at the
+speed of reading one large array. A step cannot do both at once for free.
 
     python bench/generate.py                 # a model of the quickstart's size, random weights
     python bench/generate.py --model runs/quickstart/base
@@ -63,6 +65,20 @@ def product_flops(model: Transformer, batch: int, prompt: int, new: int) -> floa
     return batch * (2 * matrices * tokens + attention + 2 * config.hidden_size * config.vocab_size * new)
 
 
+def read_bytes_per_second() -> float:
+    """Bytes a second of reading one large array (the size of a cache of keys and values)."""
+    a = torch.ones(1 << 22)
+    return a.numel() * 4 / min(seconds(lambda: a.sum()) for _ in range(10))
+
+
+def bytes_read(model: Transformer, batch: int, prompt: int, new: int) -> float:
+    """Bytes of weights, keys and values that the steps must read, each once a step."""
+    config = model.config
+    weights = sum(p.numel() for p in model.parameters()) * 4
+    token = 2 * config.num_key_value_heads * config.head_dim * config.num_hidden_layers * 4
+    return new * (weights + batch * token * (prompt + new / 2))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, help="a model directory; default: the quickstart's shape, random weights")
@@ -98,6 +114,7 @@ def main() -> None:
     times = [(seconds(run_theirs), seconds(run_ours)) for _ in range(args.repeats)]
     tokens = args.batch * args.new
     their_time, our_time = (statistics.median(side) for side in zip(*times, strict=True))
+    reading = bytes_read(ours, args.batch, args.prompt, args.new) / read_bytes_per_second()
     floor = product_flops(ours, args.batch, args.prompt, args.new) / peak_flops()
     print(
         json.dumps(
@@ -107,7 +124,8 @@ def main() -> None:
                 "new": args.new,
                 "transformers_tokens_per_second": round(tokens / their_time),
                 "preceptor_tokens_per_second": round(tokens / our_time),
-                "floor_tokens_per_second": round(tokens / floor),
+                "arithmetic_floor_tokens_per_second": round(tokens / floor),
+                "memory_floor_tokens_per_second": round(tokens / reading),
                 "ratio": round(their_time / our_time, 2),
                 "ratio_of_best_times": round(min(a for a, _ in times) / min(b for _, b in times), 2),
                 "ratios": [round(a / b, 2) for a, b in times],

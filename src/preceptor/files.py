@@ -107,7 +107,9 @@ def read_jsonl(path: Path, model: type[Row]) -> list[Row]:
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"])
-            raise InputError(f"{path}:{number}: {where + ': ' if where else ''}{first['msg']}") from None
+            raise InputError(
+                f"{path}:{number}: {where + ': ' if where else ''}{first['msg'].removeprefix('Value error, ')}"
+            ) from None
     if not rows:
         raise InputError(f"{path}: holds no {model.__name__.lower()}; it needs at least one line")
     return rows

@@ -34,20 +34,20 @@ def learning_rate_scale(config: OptimizerConfig, step: int, steps: int) -> float
     return config.final_lr + (1 - config.final_lr) * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
 
 
-def orthogonalise(matrix: Tensor, iterations: int = 5) -> Tensor:
-    """The nearest (semi-)orthogonal matrix, roughly, by a quintic Newton-Schulz iteration (Jordan et al. 2024, Muon).
+def orthogonalise(matrices: Tensor, iterations: int = 5) -> Tensor:
+    """The nearest (semi-)orthogonal matrices, roughly, by a quintic Newton-Schulz iteration (Jordan et al. 2024, Muon).
 
-    Its singular values end between about .7 and 1.2. In the dtype of the input: torch's own Muon
+    (..., rows, columns). Singular values end between about .7 and 1.2. In the dtype of the input: torch's own Muon
     goes through bfloat16, which CPUs without a unit for it multiply very slowly.
     """
     a, b, c = 3.4445, -4.7750, 2.0315
-    wide = matrix.shape[0] <= matrix.shape[1]
-    x = matrix if wide else matrix.t()
-    x = x / (x.norm() + 1e-7)
+    wide = matrices.shape[-2] <= matrices.shape[-1]
+    x = (matrices if wide else matrices.mT).reshape(-1, *sorted(matrices.shape[-2:]))
+    x = x / (torch.linalg.matrix_norm(x, keepdim=True) + 1e-7)
     for _ in range(iterations):
-        gram = x @ x.t()
-        x = a * x + (b * gram + c * gram @ gram) @ x
-    return x if wide else x.t()
+        gram = x @ x.mT
+        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+    return (x if wide else x.mT).reshape(matrices.shape)
 
 
 class Optimizer:
@@ -78,22 +78,28 @@ class Optimizer:
         for group in self.adamw.param_groups:
             group["lr"] = self.config.lr * scale
         self.adamw.step()
-        with torch.no_grad():
-            for name, parameter in self.muon.items():
-                if parameter.grad is not None:
-                    self._muon_step(name, parameter, parameter.grad, self.config.muon_lr * scale)
+        self._muon_step(self.config.muon_lr * scale)
 
-    def _muon_step(self, name: str, parameter: nn.Parameter, grad: Tensor, lr: float) -> None:
-        momentum = self.momentum[name]
-        momentum.lerp_(grad, 0.05)
-        update = grad.lerp(momentum, 0.95)  # Nesterov
-        # Fused matrices (queries, keys and values; gate and up) are several maps in one: each is made
-        # orthogonal by itself, in blocks of the input's width.
-        width = min(update.shape)
-        parts = update.split(width) if update.shape[0] > width and update.shape[0] % width == 0 else (update,)
-        orthogonal = torch.cat([orthogonalise(part) for part in parts])
-        parameter.mul_(1 - lr * self.config.weight_decay)
-        parameter.add_(orthogonal, alpha=-lr * max(1.0, parts[0].shape[0] / parts[0].shape[1]) ** 0.5)
+    @torch.no_grad()
+    def _muon_step(self, lr: float) -> None:
+        """One product for all matrices of a shape: alone they are too small to keep a machine busy."""
+        groups: dict[torch.Size, list[tuple[Tensor, Tensor]]] = {}
+        for name, parameter in self.muon.items():
+            if parameter.grad is None:
+                continue
+            self.momentum[name].lerp_(parameter.grad, 0.05)
+            update = parameter.grad.lerp(self.momentum[name], 0.95)  # Nesterov
+            parameter.mul_(1 - lr * self.config.weight_decay)
+            # Fused matrices (queries, keys and values; gate and up) are several maps in one: each is made
+            # orthogonal by itself, in blocks of the input's width.
+            rows, columns = update.shape
+            rows = columns if rows % columns == 0 else rows
+            for target, part in zip(parameter.split(rows), update.split(rows), strict=True):
+                groups.setdefault(part.shape, []).append((target, part))
+        for (rows, columns), group in groups.items():
+            orthogonal = orthogonalise(torch.stack([part for _, part in group]))
+            for (target, _), change in zip(group, orthogonal, strict=True):
+                target.add_(change, alpha=-lr * max(1.0, rows / columns) ** 0.5)
 
     def zero_grad(self) -> None:
         """Forget the gradients."""
