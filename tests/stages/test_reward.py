@@ -117,10 +117,10 @@ def test_point_16_k_forwards_a_prompt_and_no_prompt_spans_batches(
     steps: list[int] = []  # how many passes had been made at each optimizer step
     scores, step = module.packed_scores, Optimizer.step
 
-    def spy_scores(model: ScalarModel, sequences: list[list[int]], pad_id: int) -> torch.Tensor:
+    def spy_scores(model: ScalarModel, groups: list[list[list[int]]], pad_id: int) -> torch.Tensor:
         if torch.is_grad_enabled():
-            sent.append([len(ids) for ids in sequences])
-        return scores(model, sequences, pad_id)
+            sent.append([len(ids) for group in groups for ids in group])
+        return scores(model, groups, pad_id)
 
     def spy_step(self: Optimizer, scale: float) -> None:
         steps.append(len(sent))
@@ -183,9 +183,9 @@ def test_several_labelers_of_the_same_responses_are_one_element(
     sent: list[int] = []
     scores = module.packed_scores
 
-    def spy(model: ScalarModel, sequences: list[list[int]], pad_id: int) -> torch.Tensor:
-        sent.append(len(sequences))
-        return scores(model, sequences, pad_id)
+    def spy(model: ScalarModel, groups: list[list[list[int]]], pad_id: int) -> torch.Tensor:
+        sent.append(sum(map(len, groups)))
+        return scores(model, groups, pad_id)
 
     monkeypatch.setattr(module, "packed_scores", spy)
     (twice,) = first_gradients(

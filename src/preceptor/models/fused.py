@@ -1,6 +1,6 @@
-"""RMSNorm and SwiGLU with their derivatives written out.
+"""RMSNorm with its derivative written out.
 
-Left to autograd, either is a chain of six or more operations that each read and write the whole activation
+Left to autograd, it is a chain of six or more operations that each read and write the whole activation
 and keep it for the way back; in a small model they take as long as the matrix products between them.
 """
 
@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 
 class _RMSNorm(torch.autograd.Function):
@@ -39,27 +38,3 @@ class RMSNorm(nn.RMSNorm):
         """Rows of the last axis over their root mean square, times the weight."""
         normed: Tensor = _RMSNorm.apply(x, self.weight, self.eps)
         return normed
-
-
-class _SwiGLU(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, fused: Tensor) -> Tensor:
-        ctx.save_for_backward(fused)
-        gate, value = fused.chunk(2, dim=-1)
-        return F.silu(gate).mul_(value)
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> Tensor:
-        (fused,) = ctx.saved_tensors
-        gate, value = fused.chunk(2, dim=-1)
-        grad = torch.empty_like(fused)
-        grad_gate, grad_value = grad.chunk(2, dim=-1)
-        torch.mul(F.silu(gate), grads[0], out=grad_value)
-        torch.ops.aten.silu_backward.grad_input(grads[0] * value, gate, grad_input=grad_gate)
-        return grad
-
-
-def swiglu(fused: Tensor) -> Tensor:
-    """silu(gate) * value of a tensor that holds the gate, then the value, along its last axis."""
-    activated: Tensor = _SwiGLU.apply(fused)
-    return activated

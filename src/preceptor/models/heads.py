@@ -25,7 +25,15 @@ class ScalarModel(nn.Module):
         self.score.weight.data.normal_(0.0, std, generator=generator)
         self.score.bias.data.zero_()
 
-    def forward(self, ids_BT: Tensor, segments_BT: Tensor | None = None, *, only_BT: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        ids_BT: Tensor,
+        segments_BT: Tensor | None = None,
+        *,
+        branches_BT: Tensor | None = None,
+        only_BT: Tensor | None = None,
+    ) -> Tensor:
         """Scores (B, T), float32, one at every position; or (N,), at those alone where ``only_BT`` is True."""
-        scores: Tensor = self.score(self.trunk.hidden(ids_BT, segments_BT, only_BT=only_BT)).squeeze(-1).float()
+        hidden = self.trunk.hidden(ids_BT, segments_BT, branches_BT=branches_BT, only_BT=only_BT)
+        scores: Tensor = self.score(hidden).squeeze(-1).float()
         return scores

@@ -112,6 +112,7 @@ class Transformer(nn.Module):
         ids_BT: Tensor,
         segments_BT: Tensor | None = None,
         *,
+        branches_BT: Tensor | None = None,
         cache: KVCache | None = None,
         only_BT: Tensor | None = None,
     ) -> Tensor:
@@ -121,11 +122,13 @@ class Transformer(nn.Module):
 
         ``segments_BT`` numbers what belongs together in a row: 0 is padding, and a token sees
         only its own segment, with positions counted from its start; None says that each row is
-        one sequence that starts at its first column. With a ``cache``, row b continues slot b.
+        one sequence that starts at its first column. ``branches_BT`` divides a segment into what its
+        sequences share, 0, and then 1, 2, ... for the rest of each: a token sees the shared part and
+        its own branch, as if they were alone. With a ``cache``, row b continues slot b.
         Raises ValueError when a position lies beyond the context.
         """
         x_BTD = self.embed(ids_BT)
-        positions, mask = self._places(ids_BT, segments_BT, cache)
+        positions, mask = self._places(ids_BT, segments_BT, branches_BT, cache)
         turns = None
         if self.config.position == "learned":
             x_BTD = x_BTD + self.positions(positions)
@@ -141,7 +144,7 @@ class Transformer(nn.Module):
         return normed
 
     def _places(
-        self, ids_BT: Tensor, segments_BT: Tensor | None, cache: KVCache | None
+        self, ids_BT: Tensor, segments_BT: Tensor | None, branches_BT: Tensor | None, cache: KVCache | None
     ) -> tuple[Tensor, Tensor | None]:
         """Positions (B or 1, T) and the attention mask, None where plain causal (or full) attention is right."""
         T = ids_BT.shape[1]
@@ -151,6 +154,11 @@ class Transformer(nn.Module):
             last = cache.reach(T)
         elif segments_BT is None:
             positions, mask, last = steps[None], None, T
+        elif branches_BT is not None:
+            if not self.config.causal:
+                raise ValueError("branches share a beginning that does not see what follows: causal models only")
+            positions, mask = branch_places(segments_BT, branches_BT)
+            last = int(positions.max()) + 1
         else:
             positions = segment_positions(segments_BT)
             mask = segment_mask(segments_BT, self.config.causal)
@@ -185,3 +193,19 @@ def segment_mask(segments_BT: Tensor, causal: bool) -> Tensor | None:
         T = segments_BT.shape[1]
         mask = mask & torch.ones(T, T, dtype=torch.bool, device=mask.device).tril()
     return mask[:, None]
+
+
+def branch_places(segments_BT: Tensor, branches_BT: Tensor) -> tuple[Tensor, Tensor]:
+    """Positions (B, T) and mask (B, 1, T, T) of causal segments whose sequences share a beginning.
+
+    Every branch goes on where the shared part, branch 0, ends, and sees that part and itself.
+    """
+    steps_BT = torch.arange(segments_BT.shape[1], device=segments_BT.device).expand_as(segments_BT)
+    in_segment = segment_positions(segments_BT)
+    in_part = segment_positions(segments_BT * (branches_BT.max() + 1) + branches_BT)
+    forks = (branches_BT == 1) & (in_part == 0)
+    shared = in_segment.gather(1, torch.where(forks, steps_BT, 0).cummax(dim=1).values)
+    positions = torch.where(branches_BT == 0, in_segment, shared + in_part) * (segments_BT != 0)
+    own = branches_BT[:, :, None] == branches_BT[:, None, :]
+    mask = (segments_BT[:, :, None] == segments_BT[:, None, :]) & (own | (branches_BT == 0)[:, None, :])
+    return positions, (mask & (steps_BT[:, :, None] >= steps_BT[:, None, :]))[:, None]

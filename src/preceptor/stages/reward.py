@@ -199,9 +199,10 @@ def ranking_scores(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Scores, ranks and mask, (R, K) each, and weights (R,), for the R rankings of P prompts.
 
-    One forward pass a response, never one a pair or a labeler; the weights of a prompt's rankings sum to 1.
+    One forward pass a response, never one a pair or a labeler, and the prompt before them once; the weights of
+    a prompt's rankings sum to 1.
     """
-    flat = packed_scores(model, [ids for one in batch for ids in one.ids], pad_id)
+    flat = packed_scores(model, [one.ids for one in batch], pad_id)
     width = max(len(one.ids) for one in batch)
     count = sum(len(one.rankings) for one in batch)
     places = torch.zeros(count, width, dtype=torch.int64)  # where each score lies in ``flat``

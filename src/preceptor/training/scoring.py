@@ -1,6 +1,8 @@
 """Scores of whole sequences, read at their last token, with or without gradients."""
 
 from collections.abc import Sequence
+from itertools import takewhile
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -14,24 +16,55 @@ from preceptor.training.batches import group_by_length
 TOKEN_BUDGET = 4096  # padded tokens of one pass without gradients
 
 
-def packed_scores(model: ScalarModel, sequences: Sequence[Sequence[int]], pad_id: int) -> Tensor:
-    """The score (N,) of each of N sequences at its last token, differentiable.
+def packed_scores(model: ScalarModel, groups: Sequence[Sequence[Sequence[int]]], pad_id: int) -> Tensor:
+    """The score (N,) of each of N sequences at its last token, differentiable, in the order of the groups.
 
-    Several sequences share a row and none sees another, so no score depends on its neighbours
-    or on padding.
+    The sequences of a group begin alike, as the responses to one prompt do: what they share is computed
+    once, and each goes on from it as a branch of its own. Several groups share a row. No score depends on
+    its neighbours or on padding.
     """
-    rendered = [Rendered(list(ids), [False] * len(ids), False) for ids in sequences]
-    packed = pack_conversations(rendered, max(len(ids) for ids in sequences), pad_id)
-    rows, columns = np.zeros(len(sequences), dtype=np.int64), np.zeros(len(sequences), dtype=np.int64)
+    trees = [_Tree.of(group) for group in groups]
+    whole = [Rendered(tree.ids, [False] * len(tree.ids), False) for tree in trees]
+    packed = pack_conversations(whole, max(len(tree.ids) for tree in trees), pad_id)
+    branches_BT = np.zeros_like(packed.ids)
+    ends_BT = np.zeros(packed.ids.shape, dtype=np.bool_)
+    order: list[int] = []  # which score each place in a row holds, row by row
+    first = np.cumsum([0, *map(len, groups)])
     for row, members in enumerate(packed.rows):
-        ends = np.cumsum([len(sequences[i]) for i in members]) - 1
-        rows[members], columns[members] = row, ends
-    ends_BT = torch.zeros(packed.ids.shape, dtype=torch.bool)
-    ends_BT[rows, columns] = True
+        start = 0
+        for i in members:
+            stop = start + len(trees[i].ids)
+            branches_BT[row, start:stop] = trees[i].branches
+            ends_BT[row, [start + end for end in trees[i].ends]] = True
+            order.extend(range(first[i], first[i + 1]))
+            start = stop
     scores: Tensor = model(
-        torch.from_numpy(packed.ids).long(), torch.from_numpy(packed.segments).long(), only_BT=ends_BT
+        torch.from_numpy(packed.ids).long(),
+        torch.from_numpy(packed.segments).long(),
+        branches_BT=None if all(len(group) == 1 for group in groups) else torch.from_numpy(branches_BT).long(),
+        only_BT=torch.from_numpy(ends_BT),
     )
-    return scores[torch.from_numpy(np.argsort(np.lexsort((columns, rows))))]  # from the order of places
+    return scores[torch.from_numpy(np.argsort(order))]
+
+
+class _Tree(NamedTuple):
+    """Sequences that begin alike, one after the other, the beginning once."""
+
+    ids: list[int]
+    branches: list[int]  # 0 where they agree, then k for the rest of the k-th
+    ends: list[int]  # where each one's last token lies
+
+    @classmethod
+    def of(cls, sequences: Sequence[Sequence[int]]) -> "_Tree":
+        # Each keeps a token of its own, so that each has an end of its own.
+        alike = takewhile(lambda tokens: len(set(tokens)) == 1, zip(*sequences, strict=False))
+        shared = 0 if len(sequences) == 1 else min(sum(1 for _ in alike), min(map(len, sequences)) - 1)
+        tree = cls(list(sequences[0][:shared]), [0] * shared, [])
+        for branch, ids in enumerate(sequences, start=1):
+            tree.ids.extend(ids[shared:])
+            tree.branches.extend([branch] * (len(ids) - shared))
+            tree.ends.append(len(tree.ids) - 1)
+        return tree
 
 
 @torch.no_grad()
@@ -39,5 +72,5 @@ def sequence_scores(model: ScalarModel, sequences: Sequence[Sequence[int]], pad_
     """:func:`packed_scores` for any number of sequences, in batches of similar length, without gradients."""
     scores = torch.zeros(len(sequences))
     for group in group_by_length(range(len(sequences)), [len(ids) for ids in sequences], TOKEN_BUDGET):
-        scores[group] = packed_scores(model, [sequences[i] for i in group], pad_id)
+        scores[group] = packed_scores(model, [[sequences[i]] for i in group], pad_id)
     return scores
