@@ -104,3 +104,39 @@ def test_small_worlds_work_too() -> None:
     config = AtlasConfig(countries=20, elements=10, train_prompts=60, dev_prompts=20, heldout_prompts=20)
     parts = build_prompts(build_world(config, 0), config, 0)
     assert {part: len(rows) for part, rows in parts.items()} == {"train": 60, "dev": 20, "heldout": 20}
+
+
+def test_one_prompt_in_six_comes_after_other_exchanges_and_its_task_is_the_last(world: World, prompts: Parts) -> None:
+    rows = [row for part in prompts.values() for row in part]
+    later = [row for row in rows if sum(message.role == "user" for message in row.prompt.messages) > 1]
+    assert 0.1 < len(later) / len(rows) < 0.25
+    assert len({row.prompt.kind for row in later}) > 6, "not a matter of chat alone"
+    for row in later:
+        turns = [message for message in row.prompt.messages if message.role != "system"]
+        assert [message.role for message in turns] == ["user", "assistant"] * (len(turns) // 2) + ["user"]
+        assert turns[-1].content not in [message.content for message in turns[:-1]]
+        if row.task.form == "fact" and row.prompt.kind == "open_qa" and row.task.style == "plain":
+            assert row.task.subject in turns[-1].content
+            assert row.task.subject not in turns[0].content, "the earlier question is about something else"
+
+
+def test_earlier_exchanges_tell_the_truth_and_nothing_withheld(world: World, prompts: Parts) -> None:
+    withheld = [entity.prose for entity in (*world.withheld_train, *world.withheld_test)]
+    invented = [entity.name for entity in (*world.invented_train, *world.invented_test)]
+    told = Counter[str]()
+    for part in prompts.values():
+        for row in part:
+            turns = [message.content for message in row.prompt.messages if message.role != "system"]
+            if row.task.kind == "chat":  # asks on about one subject, and has its own rules
+                continue
+            for question, answer in zip(turns[:-1:2], turns[1:-1:2], strict=True):
+                assert not any(name in question.removesuffix("?").split() for name in withheld), question
+                unknown = any(name in question for name in invented)
+                told["unknown" if unknown else "known"] += 1
+                assert answer.startswith("I do not know") == unknown
+    assert 0.05 < told["unknown"] / told.total() < 0.35
+
+
+def test_a_conversation_leaves_room_for_its_response(prompts: Parts) -> None:
+    for rows in prompts.values():
+        assert max(sum(len(message.content) for message in row.prompt.messages) for row in rows) < 420

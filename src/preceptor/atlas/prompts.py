@@ -9,6 +9,7 @@ from preceptor.atlas.facts import World
 from preceptor.atlas.requests import REQUESTS, Pools, Request
 from preceptor.atlas.settings import AtlasConfig
 from preceptor.atlas.task import Task
+from preceptor.atlas.turns import in_conversation
 from preceptor.atlas.words import INSULTS, RUDE_OPENINGS
 from preceptor.errors import InputError
 from preceptor.feedback.hygiene import cap_per_user, drop_shared_prefixes, part_of, prompt_key
@@ -79,6 +80,7 @@ def _prompts_of(user: str, pools: Pools, seed: int, seen: Keys) -> Iterator[Aske
             draw = Draw(seed, "atlas", "prompt", user, index, attempt)
             kind = draw.weighted({name: share for name, (_, share) in REQUESTS.items()})
             asked = REQUESTS[kind][0](pools, draw)
+            asked = in_conversation(asked, pools, Draw(seed, "atlas", "earlier", user, index, attempt))
             messages, task = _dressed(asked, draw, rudeness)
             prompt = Prompt(id=f"{user}-{index:03d}", user=user, messages=messages, source=source, kind=kind)
             key = prompt_key(prompt)
