@@ -3,6 +3,7 @@
 import copy
 import io
 import math
+from collections import defaultdict
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -85,7 +86,7 @@ class Bench:
         return _Learner(config, models, self.corpus if corpus else None, iterations=4, seed=0)
 
     def update(self, learner: _Learner, rows: list[int], step: int = 0) -> None:
-        learner._update(self.rollout, self.advantages, self.returns, rows, step, 1.0, [], {})
+        learner._update(self.rollout, self.advantages, self.returns, rows, step, 1.0, [], defaultdict(list))
 
 
 @pytest.fixture
@@ -176,6 +177,40 @@ def test_point_7_the_logged_reward_is_what_was_maximised(
     for line in found:
         assert line["reward"] == pytest.approx(line["score"] - line["kl_coef"] * line["kl"], abs=1e-4)
     assert found[0]["kl_coef"] == 0.5
+
+
+def test_losses_are_logged_as_means_over_the_minibatches(
+    run: Run, tmp_path: Path, lines: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[tuple[float, float]] = []
+    whole = module.optimize
+
+    def spy(*args: Any, **rest: Any) -> Any:
+        metrics = whole(*args, **rest)
+        told.append((float(metrics["loss"]), float(metrics["grad_norm"])))
+        return metrics
+
+    monkeypatch.setattr(module, "optimize", spy)
+    run(episodes=32, batch=32, minibatch=8)
+    (line,) = lines(tmp_path / "out/metrics.jsonl")[1:]
+    policy, critic = told[::2], told[1::2]
+    assert len(policy) == 4
+    for part, loss, norm in ((policy, "loss", "grad_norm"), (critic, "value_loss", "value_grad_norm")):
+        assert line[loss] == pytest.approx(sum(one for one, _ in part) / 4, abs=1e-6)
+        assert line[norm] == pytest.approx(sum(one for _, one in part) / 4, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("keys", "words"),
+    [
+        ({"kl_horizon": 50, "batch": 256}, "kl_horizon 50 is too short for batch 256: make it longer"),
+        ({"kl_coef": 0.0}, "kl_coef 0 can never be changed"),
+    ],
+)
+def test_an_adaptive_controller_that_cannot_work_is_refused_with_the_recipe(keys: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        PPOConfig(kl_control="adaptive", **keys)
+    PPOConfig(kl_control="fixed", **keys)
 
 
 # 8, 12: padding and the split --------------------------------------------------------------------

@@ -6,13 +6,14 @@ answers, the critic says what it had expected, and policy and critic take a few 
 """
 
 import copy
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 
 from preceptor.algorithms.advantages import gae, whiten
@@ -73,6 +74,15 @@ class PPOConfig(OptimizerConfig):
     )
     lr: float = Field(5e-4, gt=0, description="Peak learning rate of the policy.")
     final_lr: float = Field(0.2, ge=0, le=1, description="Share of the peak learning rate left at the end (cosine).")
+
+    @model_validator(mode="after")
+    def _horizon_is_long_enough(self) -> Self:
+        if self.kl_control == "adaptive":
+            if 0.2 * self.batch >= self.kl_horizon:  # one step down could reach 0, or turn the penalty into a reward
+                raise ValueError(f"kl_horizon {self.kl_horizon} is too short for batch {self.batch}: make it longer")
+            if self.kl_coef == 0:
+                raise ValueError("kl_coef 0 can never be changed by the adaptive controller: start above 0")
+        return self
 
 
 @dataclass
@@ -213,7 +223,7 @@ class _Learner:
         advantages, returns = gae(rewards, rollout.values, rollout.mask, config.gamma, config.lam)
         advantages = whiten(advantages, rollout.mask)
         stats: list[dict[str, Tensor]] = []
-        sums: Metrics = {}
+        losses: dict[str, list[float]] = defaultdict(list)  # one of each a minibatch
         scale = learning_rate_scale(config, iteration, self.iterations)
         count = rollout.ids.shape[0]
         for epoch in range(config.epochs):
@@ -221,9 +231,10 @@ class _Learner:
             for number, at in enumerate(range(0, count, config.minibatch)):
                 rows = order[at : at + config.minibatch]
                 step = (iteration * config.epochs + epoch) * -(-count // config.minibatch) + number
-                self._update(rollout, advantages, returns, rows, step, scale, stats, sums)
+                self._update(rollout, advantages, returns, rows, step, scale, stats, losses)
         kl = episode_kl(rollout.logprobs, rollout.ref_logprobs, rollout.mask)
-        metrics = self._metrics(rollout, returns, merge_stats(stats), sums, kl) | {"lr_scale": scale}
+        means = {name: sum(values) / len(values) for name, values in losses.items()}
+        metrics = means | self._metrics(rollout, returns, merge_stats(stats), kl) | {"lr_scale": scale}
         self.kl.update(float(kl.mean()), count)  # after the metrics: they tell the coefficient that was used
         self.state.values["kl"] = self.kl.state_dict()
         return metrics
@@ -237,7 +248,7 @@ class _Learner:
         step: int,
         scale: float,
         stats: list[dict[str, Tensor]],
-        sums: Metrics,
+        losses: dict[str, list[float]],
     ) -> None:
         """One optimizer step of the policy and one of the critic on a minibatch of episodes."""
         config, models = self.config, self.models
@@ -260,7 +271,7 @@ class _Learner:
                 ids, segments = self.corpus.take(taken)
                 chosen = next_token_mask(segments)
                 loss = next_token_loss(models.policy, ids, segments, chosen) / chosen.sum()
-                sums["ptx_loss"] = float(loss.detach())
+                losses["ptx_loss"].append(float(loss.detach()))
                 yield config.ptx_coef * loss
 
         def value_losses() -> Iterator[Tensor]:
@@ -274,19 +285,21 @@ class _Learner:
 
         moved = optimize(self.policy_optimizer, policy_losses(), scale=scale, where=f"ppo policy step {step}")
         valued = optimize(self.critic_optimizer, value_losses(), scale=scale, where=f"ppo critic step {step}")
-        sums["loss"] = moved["loss"]
-        sums["value_loss"] = valued["loss"]
-        sums["grad_norm"] = moved["grad_norm"]
+        for name, value in (
+            ("loss", moved["loss"]),
+            ("value_loss", valued["loss"]),
+            ("grad_norm", moved["grad_norm"]),
+            ("value_grad_norm", valued["grad_norm"]),
+        ):
+            losses[name].append(float(value))
         if config.ema_decay:
             with torch.no_grad():
                 for mean, now in zip(self.kept_module.parameters(), models.policy.parameters(), strict=True):
                     mean.lerp_(now, 1 - config.ema_decay)
 
-    def _metrics(
-        self, rollout: Rollout, returns: Tensor, stats: dict[str, Tensor], sums: Metrics, kl: Tensor
-    ) -> Metrics:
+    def _metrics(self, rollout: Rollout, returns: Tensor, stats: dict[str, Tensor], kl: Tensor) -> Metrics:
         tokens = float(stats["tokens"])
-        return sums | {
+        return {
             "tokens": int(rollout.segments.sum()),
             "score": float(rollout.scores.mean()),
             "kl": float(kl.mean()),

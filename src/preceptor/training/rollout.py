@@ -97,7 +97,8 @@ def collect(
     The reward model reads prompt + response at its last token, which is the end token where there
     is one: nothing comes after it. A response that ran into the limit loses ``no_end_penalty``.
     """
-    assert sampling.top_k == 0 and sampling.top_p == 1.0, "rollouts are drawn from the policy itself, untruncated"
+    if sampling.top_k or sampling.top_p != 1.0:
+        raise ValueError("rollouts are drawn from the policy itself: top_k must be 0 and top_p 1")
     groups = generate(
         policy, prompts, sampling, eos_id=tokenizer.eos_id, pad_id=tokenizer.pad_id, keys=keys, max_slots=256
     )
