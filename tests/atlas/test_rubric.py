@@ -156,6 +156,18 @@ def test_reading(world: World) -> None:
     )
 
 
+def test_a_summary_is_of_its_subject(world: World) -> None:
+    values = world.named("Peru").values
+    task = Task(kind="summarization", form="summary", subject="Peru", status="known", given=values)
+    ordered(
+        world,
+        task,
+        f"Peru is a country in {values['continent']} with the capital {values['capital']}.",
+        f"The capital of Peru is {values['capital']}.",
+        "The capital of France is Paris.",
+    )
+
+
 SMALL_FORMS: list[tuple[dict[str, Any], list[str]]] = [
     (
         {"form": "extract", "category": "animal", "items": ("wolf", "cat")},

@@ -217,7 +217,8 @@ def summary(world: World, task: Task, read: Text) -> Finding:
     constraint = len(read.sentences) == 1
     if task.status == "known":
         verdict, false = _verdict(read.claims, task.subject)
-        told = {claim.relation for claim in read.claims if claim.true and claim.relation != "kind"}
+        about = [claim for claim in read.claims if claim.true and claim.subject == task.subject]
+        told = {claim.relation for claim in about if claim.relation != "kind"}
         share = min(1.0, len(told) / (len(task.given) - 1))
     else:
         foreign = [
