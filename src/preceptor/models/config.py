@@ -76,6 +76,8 @@ class TransformerConfig:
         assert self.position == "learned" or self.head_dim % 2 == 0, "rotary positions turn pairs of channels"
         turning = self.head_dim if self.rotary_dim is None else self.rotary_dim
         assert turning % 2 == 0 and 0 < turning <= self.head_dim, "the channels that turn must be pairs in a head"
+        assert not self.post_norms or self.norm == "rmsnorm", "norms on what is added to the stream are RMSNorms"
+        assert not (self.post_norms and self.parallel_residual), "post_norms and parallel_residual exclude each other"
         assert self.sliding_window is None or self.sliding_window > 0, "sliding_window must be positive"
         if self.layer_types is not None:
             assert len(self.layer_types) == self.num_hidden_layers, "layer_types must name every layer"
