@@ -141,6 +141,40 @@ def test_a_tokenizer_may_have_fewer_tokens_than_the_weights_but_not_more(saved: 
         load_model(saved)
 
 
+def _with_a_token_beyond(saved: Path, special: bool, **config: Any) -> None:
+    tokenizer = json.loads((saved / "tokenizer.json").read_text())
+    rows = json.loads((saved / "config.json").read_text())["vocab_size"]
+    spare = tokenizer["added_tokens"][0] | {"id": rows, "content": "<image>", "special": special}
+    tokenizer["added_tokens"].append(spare)
+    (saved / "tokenizer.json").write_text(json.dumps(tokenizer))
+    edit(saved / "tokenizer_config.json", **config)
+
+
+def test_a_special_token_that_no_text_becomes_may_lie_beyond_the_weights(saved: Path) -> None:
+    _with_a_token_beyond(saved, special=True)
+    assert isinstance(load_model(saved), Transformer)
+
+
+@pytest.mark.parametrize(
+    ("special", "config"),
+    [
+        (False, {}),
+        (True, {"eos_token": "<image>"}),
+        (True, {"pad_token": {"content": "<image>"}}),
+        (True, {"chat_template": "{{ messages }}<image>"}),
+        (True, {"chat_template": [{"name": "default", "template": "<image>"}]}),
+    ],
+)
+def test_a_token_that_is_used_may_not(saved: Path, special: bool, config: dict[str, Any]) -> None:
+    _with_a_token_beyond(saved, special, **config)
+    with pytest.raises(InputError, match=r"tokenizer\.json: has a token \d+, but the weights have"):
+        load_model(saved)
+    (saved / "tokenizer_config.json").write_text("{}")
+    (saved / "chat_template.jinja").write_text("<image>")
+    with pytest.raises(InputError, match=r"tokenizer\.json: has a token"):
+        load_model(saved)
+
+
 def test_the_text_part_of_a_model_with_eyes_is_read(tmp_path: Path) -> None:
     text = {
         "model_type": "gemma3_text", "vocab_size": 50, "hidden_size": 32, "intermediate_size": 44, "head_dim": 8,

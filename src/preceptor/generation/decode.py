@@ -148,6 +148,7 @@ class Decoder:
         places = near_places = model.positions.index_select(0, positions_S)
         if model.near_positions is not model.positions:
             near_places = model.near_positions.index_select(0, positions_S)
+        turns, near_turns = ((at[:, None], at[:, None, None, None]) for at in (places, near_places))
         x = model.embedded(tokens_S)
         rows.x.copy_(x if model.rotary else x.add_(places))
         for index, layer in enumerate(model.layers):
@@ -155,9 +156,9 @@ class Decoder:
             if layer.qk_scale is not None:
                 model.normalise_heads(b.qk_made, layer.qk_scale)
             if model.rotary:
-                turns = near_places if layer.near else places
-                torch.mul(b.q_made, turns[:, None, None, None], out=b.q)
-                b.k_made.mul_(turns[:, None])
+                k_turns, q_turns = near_turns if layer.near else turns
+                torch.mul(b.q_made, q_turns, out=b.q)
+                b.k_made.mul_(k_turns)
             else:
                 b.q.copy_(b.q_made)
             b.cache_rows[index].index_put_(written, b.kv)

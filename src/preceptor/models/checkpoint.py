@@ -15,6 +15,7 @@ from preceptor.models.families import family
 from preceptor.models.families.pieces import Piece, export_pieces
 from preceptor.models.heads import ScalarModel
 from preceptor.models.transformer import Transformer
+from preceptor.models.vocabulary import check_vocabulary
 from preceptor.models.weights import WHOLE, Weights
 from preceptor.text.tokenizer import Tokenizer
 
@@ -75,7 +76,7 @@ def load_model(path: str | Path) -> Model:
     if not directory.is_dir():
         raise InputError(f"{directory}: no such model directory; check the path")
     config = _read_config(directory)
-    _check_vocabulary(directory, config.vocab_size)
+    check_vocabulary(directory, config.vocab_size)
     weights = Weights(directory)
     return _build(config, weights, directory).eval()
 
@@ -135,25 +136,6 @@ def _ids(value: Any) -> list[int]:
     """A field that holds an id, several, or none."""
     values = value if isinstance(value, list) else [value]
     return [one for one in values if isinstance(one, int)]
-
-
-def _check_vocabulary(directory: Path, rows: int) -> None:
-    """An InputError if the tokenizer beside the weights has ids that they lack; spare rows do no harm."""
-    path = directory / "tokenizer.json"
-    if not path.is_file():
-        return
-    found = read_json(path)
-    try:
-        vocabulary = found["model"]["vocab"]
-        ids = vocabulary.values() if isinstance(vocabulary, dict) else [len(vocabulary) - 1]
-        highest = max([*ids, *(token["id"] for token in found.get("added_tokens", []))], default=-1)
-    except (KeyError, TypeError):
-        return  # Tokenizer.load says what is wrong with it
-    if highest >= rows:
-        raise InputError(
-            f"{path}: has a token {highest}, but the weights have {rows} rows of embeddings; "
-            "use the tokenizer that the model was trained with"
-        )
 
 
 def _build(config: TransformerConfig, weights: Weights, directory: Path) -> Model:
