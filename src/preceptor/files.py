@@ -21,12 +21,18 @@ Row = TypeVar("Row", bound=BaseModel)
 
 def write_atomic(path: Path, content: str | bytes) -> None:
     """Replace ``path`` by ``content`` (text is written as UTF-8), wholly or not at all."""
+    with file_atomic(path) as partial:
+        partial.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+@contextmanager
+def file_atomic(path: Path) -> Iterator[Path]:
+    """Yield a name beside ``path`` for a file to be written, which takes its place if the block succeeds."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        with partial.open("wb") as file:
-            file.write(content.encode() if isinstance(content, str) else content)
-            file.flush()
+        yield partial
+        with partial.open("rb+") as file:
             os.fsync(file.fileno())
         partial.replace(path)
     finally:

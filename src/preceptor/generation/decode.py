@@ -22,8 +22,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from preceptor.generation.prepared import Prepared, pairs
-from preceptor.models.transformer import Transformer
+from preceptor.generation.prepared import Prepared, Rows, pairs
+from preceptor.models.transformer import Transformer, window_mask
 
 _BUNDLE_WIDTH = 128  # numbers; wider ones waste arithmetic on zeros
 _REACH_STEP = 4  # the reach grows in such steps, so that the views of a step serve for several
@@ -33,11 +33,9 @@ _PREFILL_TOKENS = 1024  # computed at a time: the activations should stay in the
 class _Step(NamedTuple):
     """The buffers of a step, seen in every way it needs; made for one S and R."""
 
-    stream: Tensor  # see Prepared.stream
-    x: Tensor  # (S, D) of it
-    lengths: Tensor  # (S, 1)
-    normed: Tensor  # (S, D)
+    rows: Rows
     qkv: Tensor  # (S, (H + 2 K) C)
+    qk_made: Tensor  # (S, H + K, C) in it
     q_made: Tensor  # (S, U, B, G, C) in it; with rotary positions complex, C / 2
     k_made: Tensor  # (S, K, C) in it; likewise
     kv: Tensor  # (S, 2, U, B C) in it
@@ -50,8 +48,6 @@ class _Step(NamedTuple):
     y_made: Tensor  # (S, U, B, G, C), the diagonal of y_rows
     y: Tensor  # (S, U, B, G, C)
     y_flat: Tensor  # (S, H C), the same
-    up: Tensor  # (S, I or 2 I)
-    act: Tensor  # (S, I)
     logits: Tensor  # (S, V)
     starts: Tensor  # (S, 2, U) int64: where the positions of a slot begin in cache_rows
     cache_rows: list[Tensor]  # a layer: (2 * slots * U * capacity, B C)
@@ -100,27 +96,31 @@ class Decoder:
     def _prefill(self, ids_PT: Tensor, cache: Tensor) -> None:
         """One causal pass over right-padded prompts: real tokens never see the padding behind them."""
         config, model, (P, T) = self.config, self._model, ids_PT.shape
-        D, H, K, C = config.hidden_size, config.num_attention_heads, config.num_key_value_heads, config.head_dim
-        stream, new = model.stream(P * T), model.embed.new_empty
-        x, normed, lengths = stream[:, :D], new(P * T, D), new(P * T, 1)
-        qkv, act = new(P * T, (H + 2 * K) * C), new(P * T, config.intermediate_size)
-        up = new(P * T, (1 + model.gated) * config.intermediate_size)
-        places = model.positions[:T]
-        x.copy_(F.embedding(ids_PT, model.embed).add_(0 if model.rotary else places).view(P * T, D))
+        H, K, C = config.num_attention_heads, config.num_key_value_heads, config.head_dim
+        rows, qkv = model.rows(P * T), model.embed.new_empty(P * T, (H + 2 * K) * C)
+        places, near_places = model.positions[:T], model.near_positions[:T]
+        x = model.embedded(ids_PT)
+        rows.x.copy_((x if model.rotary else x.add_(places)).view(P * T, -1))
+        near_mask = None
+        if config.sliding_window is not None and config.sliding_window < T:
+            near_mask = window_mask(self._columns[None, :T], config.sliding_window, None, causal=True)
         for layer, layer_cache in zip(model.layers, cache, strict=True):
-            layer.qkv.into(qkv, model.normalise(stream, lengths, normed))
+            layer.qkv.into(qkv, model.normalise(rows.stream, rows.lengths, rows.normed))
             heads = qkv.view(P, T, H + 2 * K, C)
+            if layer.qk_scale is not None:
+                model.normalise_heads(heads[:, :, : H + K], layer.qk_scale)
             if model.rotary:
-                pairs(heads[:, :, : H + K]).mul_(places[:, None])
+                pairs(heads[:, :, : H + K]).mul_((near_places if layer.near else places)[:, None])
             kv = qkv[:, H * C :].view(P, T, 2, K // self._bundle, self._bundle * C)
             layer_cache.copy_(kv.permute(2, 0, 3, 1, 4))
             if layer is model.layers[-1]:
                 return  # what the last layer makes of a prompt, nobody asks
             q, k, v = heads.transpose(1, 2).tensor_split((H, H + K), dim=1)
-            y = F.scaled_dot_product_attention(q, k, v, is_causal=True, scale=1.0, enable_gqa=K < H)
-            layer.out.onto(x, y.transpose(1, 2).reshape(P * T, H * C))
-            layer.up.into(up, model.normalise(stream, lengths, normed))
-            layer.down.onto(x, model.activate(up, act))
+            mask = near_mask if layer.near else None
+            y = F.scaled_dot_product_attention(
+                q, k, v, attn_mask=mask, is_causal=mask is None, scale=1.0, enable_gqa=K < H
+            )
+            model.finish(layer, rows, y.transpose(1, 2).reshape(P * T, H * C))
 
     def load(self, prefix: Tensor, rows: Sequence[int], slots: Sequence[int]) -> None:
         """Copy rows of a prefill into slots."""
@@ -141,31 +141,42 @@ class Decoder:
         by the caller if he likes.
         """
         model, b = self._model, self._step_buffers(len(tokens_S), reach)
-        ahead_SR = self._columns[: b.scores.shape[2]] > positions_S[:, None]
-        bias_S1R = torch.zeros_like(ahead_SR, dtype=b.x.dtype).masked_fill_(ahead_SR, -math.inf)[:, None]
+        rows, bias_S1R = b.rows, self._bias(positions_S, b, window=None)
+        window = self.config.sliding_window
+        near_bias_S1R = bias_S1R if window is None or reach <= window else self._bias(positions_S, b, window)
         written = (b.starts + positions_S[:, None, None],)
-        places = model.positions.index_select(0, positions_S)
-        b.x.copy_(model.embed.index_select(0, tokens_S))
-        if not model.rotary:
-            b.x.add_(places)
-        k_turns, q_turns = places[:, None], places[:, None, None, None]
+        places = near_places = model.positions.index_select(0, positions_S)
+        if model.near_positions is not model.positions:
+            near_places = model.near_positions.index_select(0, positions_S)
+        turns, near_turns = ((at[:, None], at[:, None, None, None]) for at in (places, near_places))
+        x = model.embedded(tokens_S)
+        rows.x.copy_(x if model.rotary else x.add_(places))
         for index, layer in enumerate(model.layers):
-            layer.qkv.into(b.qkv, model.normalise(b.stream, b.lengths, b.normed))
+            layer.qkv.into(b.qkv, model.normalise(rows.stream, rows.lengths, rows.normed))
+            if layer.qk_scale is not None:
+                model.normalise_heads(b.qk_made, layer.qk_scale)
             if model.rotary:
+                k_turns, q_turns = near_turns if layer.near else turns
                 torch.mul(b.q_made, q_turns, out=b.q)
                 b.k_made.mul_(k_turns)
             else:
                 b.q.copy_(b.q_made)
             b.cache_rows[index].index_put_(written, b.kv)
             torch.bmm(b.q_rows, b.keys[index], out=b.scores)
-            b.scores_of.add_(bias_S1R)
+            b.scores_of.add_(near_bias_S1R if layer.near else bias_S1R)
             torch.softmax(b.scores, dim=-1, out=b.probs)
             torch.bmm(b.probs, b.values[index], out=b.y_rows)
             b.y.copy_(b.y_made)
-            layer.out.onto(b.x, b.y_flat)
-            layer.up.into(b.up, model.normalise(b.stream, b.lengths, b.normed))
-            layer.down.onto(b.x, model.activate(b.up, b.act))
-        return model.head.into(b.logits, model.normalise(b.stream, b.lengths, b.normed))
+            model.finish(layer, rows, b.y_flat)
+        return model.head.into(b.logits, model.normalise(rows.stream, rows.lengths, rows.normed))
+
+    def _bias(self, positions_S: Tensor, b: _Step, window: int | None) -> Tensor:
+        """What is added to the scores (S, 1, R): minus infinity where a row may not look."""
+        columns_R, positions_S1 = self._columns[: b.scores.shape[2]], positions_S[:, None]
+        hidden_SR = columns_R > positions_S1
+        if window is not None:
+            hidden_SR |= columns_R <= positions_S1 - window
+        return torch.zeros_like(hidden_SR, dtype=b.scores.dtype).masked_fill_(hidden_SR, -math.inf)[:, None]
 
     def _step_buffers(self, S: int, reach: int) -> _Step:
         """The buffers for a step; those of the last step where they fit."""
@@ -175,8 +186,7 @@ class Decoder:
             return self._buffers
         config, model, new = self.config, self._model, self._model.embed.new_empty
         H, K, C, B = config.num_attention_heads, config.num_key_value_heads, config.head_dim, self._bundle
-        G, inner = H // K, config.intermediate_size
-        stream, qkv = model.stream(S), new(S, (H + 2 * K) * C)
+        G, qkv = H // K, new(S, (H + 2 * K) * C)
         q_made, k_made = qkv[:, : H * C].view(S, U, B, G, C), qkv[:, H * C : -K * C].view(S, K, C)
         q_rows, y_rows = new(S * U, B * G, width).zero_(), new(S * U, B * G, width)
         q, y_made = (t.view(S, U, B, G, B, C).diagonal(0, 2, 4).movedim(4, 2) for t in (q_rows, y_rows))
@@ -185,12 +195,12 @@ class Decoder:
         scores, y = new(S * U, B * G, R), new(S, U, B, G, C)
         starts = torch.arange(2 * slots * U, device=self.device).view(2, slots, U).transpose(0, 1) * capacity
         self._buffers = _Step(
-            stream=stream, x=stream[:, : config.hidden_size], lengths=new(S, 1), normed=new(S, config.hidden_size),
-            qkv=qkv, q_made=q_made, k_made=k_made, kv=qkv[:, H * C :].view(S, 2, U, width), q=q, q_rows=q_rows,
+            rows=model.rows(S), qkv=qkv, qk_made=qkv[:, : (H + K) * C].view(S, H + K, C),
+            q_made=q_made, k_made=k_made, kv=qkv[:, H * C :].view(S, 2, U, width), q=q, q_rows=q_rows,
             scores=scores, scores_of=scores.view(S, H, R), probs=torch.empty_like(scores),
             y_rows=y_rows, y_made=y_made, y=y, y_flat=y.view(S, H * C),
-            up=new(S, (1 + model.gated) * inner), act=new(S, inner), logits=new(S, config.vocab_size),
-            starts=starts[:S].contiguous(), cache_rows=[layer.view(-1, width) for layer in self._cache],
+            logits=new(S, config.vocab_size), starts=starts[:S].contiguous(),
+            cache_rows=[layer.view(-1, width) for layer in self._cache],
             keys=[keys[:S].flatten(0, 1)[:, :R].mT for keys in self._cache[:, 0]],
             values=[values[:S].flatten(0, 1)[:, :R] for values in self._cache[:, 1]],
         )  # fmt: skip

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from preceptor.models.config import TransformerConfig
+from preceptor.models.fused import RMSNorm, rms_norm
 from preceptor.models.rotary import pair_channels, rotate
 
 
@@ -56,10 +57,14 @@ class KVCache:
             self._reach = int(self.lengths.max()) + time
         return self._reach
 
-    def mask(self, time: int) -> Tensor:
+    def mask(self, time: int, window: int | None = None) -> Tensor:
         """(S, 1, time, reach) bool: which indices the new positions of each slot may look at."""
-        ends = self.lengths[:, None] + torch.arange(1, time + 1, device=self.lengths.device)  # (S, T)
-        return (torch.arange(self.reach(time), device=ends.device) < ends[:, :, None])[:, None]
+        ends = self.lengths[:, None, None] + torch.arange(1, time + 1, device=self.lengths.device)[:, None]  # (S, T, 1)
+        indices = torch.arange(self.reach(time), device=ends.device)
+        mask = indices < ends
+        if window is not None:
+            mask = mask & (indices >= ends - window)
+        return mask[:, None]
 
     def advance(self, time: int) -> None:
         """The new positions are in: every slot is ``time`` longer."""
@@ -100,11 +105,17 @@ class Attention(nn.Module):
         self.rotary = config.position == "rotary"
         self.causal = config.causal
         width = self.heads * self.channels
-        self.qkv = nn.Linear(config.hidden_size, width + 2 * self.kv_heads * self.channels, bias=config.bias)
+        qkv_width = width + 2 * self.kv_heads * self.channels
+        self.qkv = nn.Linear(config.hidden_size, qkv_width, bias=config.bias or config.qkv_bias)
         self.out = nn.Linear(width, config.hidden_size, bias=config.bias)
-        order = torch.arange(self.qkv.out_features)
+        self.normed = config.qk_norm
+        if self.normed:
+            self.q_norm = RMSNorm(self.channels, eps=config.norm_eps)
+            self.k_norm = RMSNorm(self.channels, eps=config.norm_eps)
+        self.eps, self.scale = config.norm_eps, config.attention_scale
+        order = torch.arange(qkv_width, device="cpu")
         turned = (self.heads + self.kv_heads) * self.channels
-        order[:turned] = pair_channels(self.heads + self.kv_heads, self.channels)
+        order[:turned] = pair_channels(self.heads + self.kv_heads, self.channels, config.rotary_dim)
         self.register_buffer("order", order, persistent=False)
 
     def forward(
@@ -127,6 +138,8 @@ class Attention(nn.Module):
             qkv = F.linear(x_BTD, self.qkv.weight.index_select(0, self.order), bias)
         qkv = qkv.view(B, T, self.heads + 2 * self.kv_heads, self.channels)
         qk, v = qkv.split([self.heads + self.kv_heads, self.kv_heads], dim=2)
+        if self.normed:
+            qk = self._normalise(qk, paired=turns is not None)
         if turns is not None:
             qk = rotate(qk, turns)  # queries and keys turn alike, so in one go
         q, k = qk.split([self.heads, self.kv_heads], dim=2)
@@ -139,7 +152,16 @@ class Attention(nn.Module):
             v,
             attn_mask=mask,
             is_causal=mask is None and self.causal and T > 1,
+            scale=self.scale,
             enable_gqa=self.heads != self.kv_heads,
         )
         y = y.transpose(1, 2).reshape(B, T, -1)
         return self.out(y if rows is None else y.flatten(0, 1).index_select(0, rows))
+
+    def _normalise(self, qk: Tensor, paired: bool) -> Tensor:
+        """Every query and key head over its root mean square, (B, T, H + K, C)."""
+        weights: list[Tensor] = [self.q_norm.weight, self.k_norm.weight]
+        if paired:
+            weights = [weight[self.order[: self.channels]] for weight in weights]
+        parts = qk.split([self.heads, self.kv_heads], dim=2)
+        return torch.cat([rms_norm(x, weight, self.eps) for x, weight in zip(parts, weights, strict=True)], dim=2)

@@ -5,16 +5,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
-from torch import Tensor
+from safetensors.torch import save_file
 
 from preceptor.errors import InputError
-from preceptor.files import read_json, write_atomic, write_json
+from preceptor.files import file_atomic, read_json, write_json
+from preceptor.models.build import MisfitError, assemble
 from preceptor.models.config import ModelConfig, TransformerConfig
 from preceptor.models.families import family
+from preceptor.models.families.pieces import Piece, export_pieces
 from preceptor.models.heads import ScalarModel
 from preceptor.models.transformer import Transformer
+from preceptor.models.vocabulary import check_vocabulary
+from preceptor.models.weights import WHOLE, Weights
 from preceptor.text.tokenizer import Tokenizer
 
 Model = Transformer | ScalarModel
@@ -39,7 +41,7 @@ def write_model(model: Model, directory: Path) -> None:
     trunk = model.trunk if isinstance(model, ScalarModel) else model
     config, names = trunk.config, family(trunk.config.family, "model")
     ours = {name: tensor.detach() for name, tensor in trunk.state_dict().items()}
-    weights = {names.TRUNK + name: tensor for name, tensor in names.export_weights(config, ours).items()}
+    weights = {names.TRUNK + name: tensor for name, tensor in export_pieces(names.pieces(config), ours).items()}
     if isinstance(model, ScalarModel):
         weights |= {f"{names.SCORE}.{name}": tensor.detach() for name, tensor in model.score.state_dict().items()}
     elif not config.tie_word_embeddings:
@@ -51,17 +53,17 @@ def write_model(model: Model, directory: Path) -> None:
         "is_causal": config.causal,
         "pad_token_id": config.pad_token_id,
         "bos_token_id": config.bos_token_id,
-        "eos_token_id": config.eos_token_id,
+        "eos_token_id": list(config.stop_token_ids) or config.eos_token_id,
         "dtype": str(trunk.embed.weight.dtype).removeprefix("torch."),
     }
     if isinstance(model, ScalarModel):
         shared |= {"num_labels": 1, "id2label": {"0": "score"}, "label2id": {"score": 0}}
     else:
-        ids = {key: shared[key] for key in ("pad_token_id", "bos_token_id", "eos_token_id")}
-        write_json(directory / "generation_config.json", ids)
+        write_json(directory / "generation_config.json", {key: shared[key] for key in _ID_KEYS})
     write_json(directory / "config.json", names.write_config(config) | shared)
-    whole = {name: tensor.contiguous().clone() for name, tensor in weights.items()}
-    write_atomic(directory / "model.safetensors", save(whole, metadata={"format": "pt"}))
+    whole = {name: tensor.contiguous() for name, tensor in weights.items()}
+    with file_atomic(directory / WHOLE) as partial:
+        save_file(whole, partial, metadata={"format": "pt"})
 
 
 def load_model(path: str | Path) -> Model:
@@ -73,19 +75,10 @@ def load_model(path: str | Path) -> Model:
     directory = Path(path)
     if not directory.is_dir():
         raise InputError(f"{directory}: no such model directory; check the path")
-    hf = read_json(directory / "config.json")
-    if not isinstance(hf, dict):
-        raise InputError(f"{directory / 'config.json'}: must hold a JSON object")
-    names = family(hf.get("model_type"), str(directory / "config.json"))
-    try:
-        config = replace(names.read_config(hf), **{key: hf.get(key) for key in _ID_KEYS})
-    except (KeyError, ValueError, AssertionError) as error:
-        reason = f"lacks {error}" if isinstance(error, KeyError) else error
-        raise InputError(f"{directory / 'config.json'}: {reason}") from None
-    weights = _read_weights(directory / "model.safetensors")
-    scores = names.SCORE + ".weight" in weights
-    model = _build(config, weights, names, scores, directory)
-    return model.eval()
+    config = _read_config(directory)
+    check_vocabulary(directory, config.vocab_size)
+    weights = Weights(directory)
+    return _build(config, weights, directory).eval()
 
 
 def load_language_model(path: str | Path) -> Transformer:
@@ -111,33 +104,70 @@ def _special_ids(tokenizer: Tokenizer) -> dict[str, int]:
     return dict(zip(_ID_KEYS, (tokenizer.pad_id, tokenizer.bos_id, tokenizer.eos_id), strict=True))
 
 
-def _read_weights(path: Path) -> dict[str, Tensor]:
+def _read_config(directory: Path) -> TransformerConfig:
+    """config.json, with the ids that generation_config.json adds to the ends of a response."""
+    path = directory / "config.json"
+    hf = read_json(path)
+    if not isinstance(hf, dict):
+        raise InputError(f"{path}: must hold a JSON object")
+    names = family(hf.get("model_type"), str(path))
+    quantised = hf.get("quantization_config")
+    if quantised:
+        method = quantised.get("quant_method", "unknown") if isinstance(quantised, dict) else quantised
+        raise InputError(f"{path}: its weights are quantised ({method}); name a model in float32, bf16 or fp16")
+    generation = directory / "generation_config.json"
+    also = read_json(generation) if generation.is_file() else {}
+    ends = [*_ids(hf.get("eos_token_id")), *_ids(also.get("eos_token_id") if isinstance(also, dict) else None)]
+    stops = tuple(dict.fromkeys(ends))
     try:
-        return load_file(path)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; the model directory is incomplete") from None
-    except SafetensorError as error:
-        raise InputError(f"{path}: is not a whole safetensors file ({error}); copy it again") from None
+        return replace(
+            names.read_config(hf),
+            pad_token_id=hf.get("pad_token_id"),
+            bos_token_id=hf.get("bos_token_id"),
+            eos_token_id=stops[0] if stops else None,
+            stop_token_ids=stops if len(stops) > 1 else (),
+        )
+    except (KeyError, ValueError, TypeError, AssertionError) as error:
+        reason = f"lacks {error}" if isinstance(error, KeyError) else error
+        raise InputError(f"{path}: {reason}") from None
 
 
-def _build(config: TransformerConfig, weights: dict[str, Tensor], names: Any, scores: bool, directory: Path) -> Model:
-    trunk = Transformer(config)
-    model: Model = ScalarModel(trunk) if scores else trunk
+def _ids(value: Any) -> list[int]:
+    """A field that holds an id, several, or none."""
+    values = value if isinstance(value, list) else [value]
+    return [one for one in values if isinstance(one, int)]
+
+
+def _build(config: TransformerConfig, weights: Weights, directory: Path) -> Model:
+    names = family(config.family, "model")
+    scores = weights.ending(names.SCORE + ".weight")
     try:
-        # Some exporters write the trunk alone, without its prefix.
-        prefix = names.TRUNK if any(name.startswith(names.TRUNK) for name in weights) else ""
-        bare = {name.removeprefix(prefix): tensor.float() for name, tensor in weights.items()}
-        state = names.import_weights(config, bare)
-        tied = config.tie_word_embeddings or scores
-        state["head.weight"] = state["embed.weight"] if tied else weights[names.LM_HEAD + ".weight"].float()
-        trunk.load_state_dict(state)
-        if isinstance(model, ScalarModel):
-            model.score.weight.data.copy_(weights[names.SCORE + ".weight"])
-            bias = weights.get(names.SCORE + ".bias")
-            model.score.bias.data.copy_(torch.zeros(1) if bias is None else bias)
+        trunk = assemble(config, _located(config, weights, bool(scores)), weights.__getitem__)
+        if not scores:
+            return trunk
+        model = ScalarModel(trunk)
+        weight, bias = weights[scores[0]], scores[0].removesuffix("weight") + "bias"
+        if weight.shape != model.score.weight.shape:
+            raise MisfitError(f"{scores[0]} has {len(weight)} outputs where 1 is asked for")
+        model.score.weight.data.copy_(weight)
+        model.score.bias.data.copy_(weights[bias] if bias in weights else torch.zeros(1))
+        return model
     except KeyError as error:
         raise InputError(f"{directory}: the weights lack {error}; the model directory is incomplete") from None
-    except RuntimeError as error:
-        reason = " ".join(str(error).split())
-        raise InputError(f"{directory}: the weights do not fit config.json ({reason[:200]})") from None
-    return model
+    except MisfitError as error:
+        raise InputError(f"{directory}: the weights do not fit config.json ({error})") from None
+
+
+def _located(config: TransformerConfig, weights: Weights, scores: bool) -> list[Piece]:
+    """The pieces under the full names that this checkpoint has for them."""
+    names = family(config.family, "model")
+    pieces = names.pieces(config)
+    embedding = next(piece.theirs for piece in pieces if piece.ours == "embed.weight")
+    # Some exporters write the trunk alone, without its prefix; a model with eyes has it deeper.
+    found = weights.ending(embedding)
+    prefix = found[0].removesuffix(embedding) if found else names.TRUNK
+    located = [piece._replace(theirs=prefix + piece.theirs) for piece in pieces]
+    if not (config.tie_word_embeddings or scores):
+        head = names.LM_HEAD + ".weight"
+        located.append(Piece(next(iter(weights.ending(head)), head), "head.weight"))
+    return located

@@ -1,11 +1,32 @@
 """What a decoder is made of. One configuration selects every member of every family."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from pydantic import Field, model_validator
 
 from preceptor.config import Config
+
+LayerType = Literal["full_attention", "sliding_attention"]
+
+
+@dataclass(frozen=True)
+class RopeScaling:
+    """Slower rotary frequencies, for a context longer than the one first trained on.
+
+    ``linear`` divides every frequency by ``factor``. ``llama3`` divides the slow ones, leaves the quick
+    ones, and goes smoothly from one to the other; only it looks at the other fields.
+    """
+
+    kind: Literal["linear", "llama3"]
+    factor: float
+    low_freq_factor: float = 1.0
+    high_freq_factor: float = 4.0
+    original_max_position_embeddings: int = 8192
+
+    def __post_init__(self) -> None:
+        assert self.factor > 0, "the factor of rotary scaling must be positive"
+        assert self.high_freq_factor > self.low_freq_factor, "high_freq_factor must exceed low_freq_factor"
 
 
 @dataclass(frozen=True)
@@ -13,8 +34,8 @@ class TransformerConfig:
     """The shape of one decoder; the names are Hugging Face's.
 
     ``family`` names the file in ``families/`` that reads and writes it. The choices that
-    tell families apart (position, norm, mlp, bias) are fields of their own, so that the
-    model code never asks which family it is.
+    tell families apart (position, norm, mlp, bias and what follows them) are fields of their
+    own, so that the model code never asks which family it is.
     """
 
     family: str
@@ -28,19 +49,53 @@ class TransformerConfig:
     max_position_embeddings: int
     position: Literal["learned", "rotary"]
     norm: Literal["layernorm", "rmsnorm"]
-    mlp: Literal["gelu", "swiglu"]
-    bias: bool
+    mlp: Literal["gelu", "gelu_exact", "swiglu", "geglu"]  # gelu and geglu: the tanh approximation
+    bias: bool  # in every projection
+    qkv_bias: bool = False  # in queries, keys and values alone
     tie_word_embeddings: bool = True
     rope_theta: float = 10_000.0
+    rope_scaling: RopeScaling | None = None
+    rotary_dim: int | None = None  # channels of a head that turn, the first ones; None: all
+    rope_local_theta: float | None = None  # of sliding layers, unscaled; None: as the others
+    sliding_window: int | None = None  # positions a sliding layer looks at, its own included
+    layer_types: tuple[LayerType, ...] | None = None  # None: all slide if there is a window
+    qk_norm: bool = False  # RMSNorm on every query and key head, before they turn
+    post_norms: bool = False  # a norm on what attention and MLP add to the stream, too
+    parallel_residual: bool = False  # attention and MLP read the same stream
+    embed_scale: float = 1.0  # times the input embedding
+    attention_scale: float | None = None  # times query . key; None: head_dim ** -0.5
     norm_eps: float = 1e-5
     causal: bool = True
     pad_token_id: int | None = None
     bos_token_id: int | None = None
     eos_token_id: int | None = None
+    stop_token_ids: tuple[int, ...] = ()  # all that end a response, where there are more than eos_token_id
 
     def __post_init__(self) -> None:
         assert self.num_attention_heads % self.num_key_value_heads == 0, "query heads must share key heads evenly"
         assert self.position == "learned" or self.head_dim % 2 == 0, "rotary positions turn pairs of channels"
+        turning = self.head_dim if self.rotary_dim is None else self.rotary_dim
+        assert turning % 2 == 0 and 0 < turning <= self.head_dim, "the channels that turn must be pairs in a head"
+        assert not self.post_norms or self.norm == "rmsnorm", "norms on what is added to the stream are RMSNorms"
+        assert not (self.post_norms and self.parallel_residual), "post_norms and parallel_residual exclude each other"
+        assert self.sliding_window is None or self.sliding_window > 0, "sliding_window must be positive"
+        if self.layer_types is not None:
+            assert len(self.layer_types) == self.num_hidden_layers, "layer_types must name every layer"
+            unknown = set(self.layer_types) - set(get_args(LayerType))
+            assert not unknown, f"unknown layer types {', '.join(sorted(map(str, unknown)))}"
+            slides = "sliding_attention" in self.layer_types
+            assert not slides or self.sliding_window is not None, "sliding layers need a sliding_window"
+
+    def window(self, layer: int) -> int | None:
+        """How many positions a layer looks at, its own included; None: all."""
+        if self.layer_types is not None and self.layer_types[layer] == "full_attention":
+            return None
+        return self.sliding_window
+
+    @property
+    def gated(self) -> bool:
+        """Whether the MLP multiplies its values by a gate."""
+        return self.mlp in ("swiglu", "geglu")
 
 
 class ModelConfig(Config):

@@ -31,10 +31,16 @@ class _RMSNorm(torch.autograd.Function):
         return grad_x_ND.view_as(x), grad_weight_D, None
 
 
+def rms_norm(x: Tensor, weight_D: Tensor, eps: float) -> Tensor:
+    """Rows of the last axis over their root mean square, times the weight."""
+    normed: Tensor = _RMSNorm.apply(x, weight_D, eps)
+    return normed
+
+
 class RMSNorm(nn.RMSNorm):
     """``torch.nn.RMSNorm`` over the last axis."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """Rows of the last axis over their root mean square, times the weight."""
-        normed: Tensor = _RMSNorm.apply(x, self.weight, self.eps)
-        return normed
+        """See :func:`rms_norm`."""
+        assert self.eps is not None
+        return rms_norm(x, self.weight, self.eps)

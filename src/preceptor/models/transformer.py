@@ -1,7 +1,10 @@
-"""The decoder: GPT-2 and Llama and what lies between, causal or bidirectional.
+"""The decoder: GPT-2, Llama and their relatives, causal or bidirectional.
 
 Shapes: B batch rows, T positions, D hidden size, V vocabulary.
 """
+
+from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +13,7 @@ from torch.nn import functional as F
 from preceptor.models.attention import Attention, KVCache
 from preceptor.models.config import TransformerConfig
 from preceptor.models.fused import RMSNorm
-from preceptor.models.rotary import rotary_tables
+from preceptor.models.rotary import layer_tables
 
 
 def _norm(config: TransformerConfig) -> nn.Module:
@@ -20,11 +23,12 @@ def _norm(config: TransformerConfig) -> nn.Module:
 
 
 class MLP(nn.Module):
-    """GELU (GPT-2) or SwiGLU (arXiv 2002.05202); the gate and the value come from one product."""
+    """GELU (GPT-2), or SwiGLU or GeGLU (arXiv 2002.05202), whose gate and value come from one product."""
 
     def __init__(self, config: TransformerConfig):
         super().__init__()
-        self.gated = config.mlp == "swiglu"
+        self.gated = config.gated
+        self.activation = _ACTIVATIONS[config.mlp]
         width = config.intermediate_size
         self.up = nn.Linear(config.hidden_size, 2 * width if self.gated else width, bias=config.bias)
         self.down = nn.Linear(width, config.hidden_size, bias=config.bias)
@@ -33,12 +37,25 @@ class MLP(nn.Module):
         h = self.up(x_BTD)
         if self.gated:
             gate, value = h.chunk(2, dim=-1)
-            return self.down(F.silu(gate) * value)
-        return self.down(F.gelu(h, approximate="tanh"))
+            return self.down(self.activation(gate) * value)
+        return self.down(self.activation(h))
+
+
+_tanh_gelu = partial(F.gelu, approximate="tanh")
+_ACTIVATIONS: dict[str, Callable[..., Tensor]] = {
+    "gelu": _tanh_gelu,
+    "gelu_exact": F.gelu,
+    "swiglu": F.silu,
+    "geglu": _tanh_gelu,
+}
 
 
 class Block(nn.Module):
-    """Attention, then MLP, each on a normalised input and added to the residual stream."""
+    """Attention, then MLP, each on a normalised input and added to the residual stream.
+
+    With ``post_norms`` what they add is normalised too; with ``parallel_residual`` the MLP reads
+    the stream as attention did.
+    """
 
     def __init__(self, config: TransformerConfig, layer: int):
         super().__init__()
@@ -46,6 +63,10 @@ class Block(nn.Module):
         self.attention = Attention(config, layer)
         self.mlp_norm = _norm(config)
         self.mlp = MLP(config)
+        self.post_norms, self.parallel = config.post_norms, config.parallel_residual
+        if self.post_norms:
+            self.attention_out_norm = _norm(config)
+            self.mlp_out_norm = _norm(config)
 
     def forward(
         self,
@@ -57,8 +78,12 @@ class Block(nn.Module):
     ) -> Tensor:
         """(B, T, D) to (B, T, D), or to (N, D): ``rows`` (N,) are the only ones of the B * T that are asked for."""
         attended = self.attention(self.attention_norm(x_BTD), turns, mask, cache, rows)
-        x = attended + (x_BTD if rows is None else x_BTD.flatten(0, 1).index_select(0, rows))
-        return x + self.mlp(self.mlp_norm(x))
+        if self.post_norms:
+            attended = self.attention_out_norm(attended)
+        before = x_BTD if rows is None else x_BTD.flatten(0, 1).index_select(0, rows)
+        x = attended + before
+        added = self.mlp(self.mlp_norm(before if self.parallel else x))
+        return x + (self.mlp_out_norm(added) if self.post_norms else added)
 
 
 class Transformer(nn.Module):
@@ -68,9 +93,6 @@ class Transformer(nn.Module):
     with themselves from one pass to the next.
     """
 
-    cos: Tensor
-    sin: Tensor
-
     def __init__(self, config: TransformerConfig):
         super().__init__()
         self.config = config
@@ -78,9 +100,9 @@ class Transformer(nn.Module):
         if config.position == "learned":
             self.positions = nn.Embedding(config.max_position_embeddings, config.hidden_size)
         else:
-            cos, sin = rotary_tables(config.head_dim, config.max_position_embeddings, config.rope_theta)
-            self.register_buffer("cos", cos, persistent=False)
-            self.register_buffer("sin", sin, persistent=False)
+            for name, (cos, sin) in layer_tables(config).items():
+                self.register_buffer(name + "cos", cos, persistent=False)
+                self.register_buffer(name + "sin", sin, persistent=False)
         self.blocks = nn.ModuleList(Block(config, layer) for layer in range(config.num_hidden_layers))
         self.norm = _norm(config)
         self.head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
@@ -127,45 +149,77 @@ class Transformer(nn.Module):
         its own branch, as if they were alone. With a ``cache``, row b continues slot b.
         Raises ValueError when a position lies beyond the context.
         """
+        config = self.config
         x_BTD = self.embed(ids_BT)
-        positions, mask = self._places(ids_BT, segments_BT, branches_BT, cache)
-        turns = None
-        if self.config.position == "learned":
+        if config.embed_scale != 1:
+            x_BTD = x_BTD * config.embed_scale
+        positions, last, mask, near_mask = self._places(ids_BT, segments_BT, branches_BT, cache)
+        turns = near_turns = None
+        if config.position == "learned":
             x_BTD = x_BTD + self.positions(positions)
         else:
-            turns = torch.complex(self.cos, self.sin)[positions].unsqueeze(-2)  # (B or 1, T, 1, C/2)
+            turns = near_turns = self.turns(positions, last)
+            if config.rope_local_theta is not None:
+                near_turns = self.turns(positions, last, "local")
         rows = None if only_BT is None else only_BT.flatten().nonzero()[:, 0]
-        last = len(self.blocks) - 1
         for layer, block in enumerate(self.blocks):
-            x_BTD = block(x_BTD, turns, mask, cache, rows if layer == last else None)
+            asked = rows if layer == config.num_hidden_layers - 1 else None
+            if config.window(layer) is None:
+                x_BTD = block(x_BTD, turns, mask, cache, asked)
+            else:
+                x_BTD = block(x_BTD, near_turns, near_mask, cache, asked)
         if cache is not None:
             cache.advance(ids_BT.shape[1])
         normed: Tensor = self.norm(x_BTD)
         return normed
 
+    def turns(self, positions: Tensor, end: int, layers: str = "") -> Tensor:
+        """Rotations at ``positions`` (B, T), all below ``end``, as complex numbers (B, T, 1, C/2)."""
+        cos, sin = (self.get_buffer(layers + name)[:end] for name in ("cos", "sin"))
+        return torch.complex(cos, sin)[positions].unsqueeze(-2)
+
     def _places(
         self, ids_BT: Tensor, segments_BT: Tensor | None, branches_BT: Tensor | None, cache: KVCache | None
-    ) -> tuple[Tensor, Tensor | None]:
-        """Positions (B or 1, T) and the attention mask, None where plain causal (or full) attention is right."""
-        T = ids_BT.shape[1]
+    ) -> tuple[Tensor, int, Tensor | None, Tensor | None]:
+        """Positions (B or 1, T), how many there are, and the attention masks of full and of sliding layers.
+
+        A mask is None where plain causal (or full) attention is right.
+        """
+        T, window = ids_BT.shape[1], self.config.sliding_window
         steps = torch.arange(T, device=ids_BT.device)
         if cache is not None:
             positions, mask = cache.lengths[:, None] + steps, cache.mask(T)
-            last = cache.reach(T)
+            end = cache.reach(T)
         elif segments_BT is None:
-            positions, mask, last = steps[None], None, T
+            positions, mask, end = steps[None], None, T
         elif branches_BT is not None:
             if not self.config.causal:
                 raise ValueError("branches share a beginning that does not see what follows: causal models only")
             positions, mask = branch_places(segments_BT, branches_BT)
-            last = int(positions.max()) + 1
+            end = int(positions.max()) + 1
         else:
             positions = segment_positions(segments_BT)
             mask = segment_mask(segments_BT, self.config.causal)
-            last = int(positions.max()) + 1
-        if last > self.config.max_position_embeddings:
-            raise ValueError(f"{last} positions do not fit the context of {self.config.max_position_embeddings}")
-        return positions, mask
+            end = int(positions.max()) + 1
+        if end > self.config.max_position_embeddings:
+            raise ValueError(f"{end} positions do not fit the context of {self.config.max_position_embeddings}")
+        if window is None or end <= window:
+            return positions, end, mask, mask
+        near = cache.mask(T, window) if cache is not None else window_mask(positions, window, mask, self.config.causal)
+        return positions, end, mask, near
+
+
+def window_mask(positions: Tensor, window: int, mask: Tensor | None, causal: bool) -> Tensor:
+    """``mask`` (None: plain causal or full attention) without what lies ``window`` or more positions away.
+
+    From positions (B or 1, T) to (B or 1, 1, T, T) bool, True where the query (third axis) may look at the key.
+    """
+    distances = positions[:, None, :, None] - positions[:, None, None, :]
+    near = (distances if causal else distances.abs()) < window
+    if mask is not None:
+        return near & mask
+    # Without a mask a row is one sequence and perhaps padding behind it, whose own positions do not matter.
+    return near & torch.ones_like(near[0, 0]).tril() if causal else near
 
 
 def segment_positions(segments_BT: Tensor) -> Tensor:

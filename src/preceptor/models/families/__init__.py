@@ -1,17 +1,31 @@
-"""Families: one file each maps Hugging Face's config and weight names to ours and back."""
+"""Families: one file each maps Hugging Face's config and weight names to ours and back.
+
+A family file has ``read_config``, ``write_config`` and ``pieces``; the names of the classes in transformers that read
+what is written, ``LM`` and ``SCORES``; and in their weights the prefix ``TRUNK`` and the heads ``LM_HEAD`` and
+``SCORE``. Those that ``pretrain`` starts from nothing have ``configure`` too.
+"""
 
 from types import ModuleType
 from typing import Any
 
 from preceptor.errors import InputError
-from preceptor.models.families import gpt2, llama
+from preceptor.models.families import gemma3, gpt2, gpt_neox, llama, mistral, qwen2, qwen3
 
-_BY_MODEL_TYPE: dict[str, ModuleType] = {"gpt2": gpt2, "llama": llama}
+_BY_MODEL_TYPE: dict[str, ModuleType] = {
+    "gemma3": gemma3,
+    "gemma3_text": gemma3,
+    "gpt2": gpt2,
+    "gpt_neox": gpt_neox,
+    "llama": llama,
+    "mistral": mistral,
+    "qwen2": qwen2,
+    "qwen3": qwen3,
+}
 
 
 def family(model_type: Any, where: str) -> ModuleType:
     """The module of a Hugging Face ``model_type``; an :class:`InputError` lists the known ones."""
-    if model_type not in _BY_MODEL_TYPE:
+    if not isinstance(model_type, str) or model_type not in _BY_MODEL_TYPE:
         known = ", ".join(sorted(_BY_MODEL_TYPE))
         raise InputError(f"{where}: unknown model family {model_type!r}; the known ones are {known}")
     return _BY_MODEL_TYPE[model_type]

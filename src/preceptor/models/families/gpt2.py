@@ -2,9 +2,8 @@
 
 from typing import Any
 
-from torch import Tensor
-
 from preceptor.models.config import ModelConfig, TransformerConfig
+from preceptor.models.families.pieces import PLAIN, TRANSPOSED, Piece
 
 LM, SCORES = "GPT2LMHeadModel", "GPT2ForTokenClassification"
 TRUNK, LM_HEAD, SCORE = "transformer.", "lm_head", "classifier"
@@ -85,33 +84,18 @@ def write_config(config: TransformerConfig) -> dict[str, Any]:
     }
 
 
-def import_weights(config: TransformerConfig, hf: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The trunk's weights under our names; ``hf`` has lost its trunk prefix. KeyError names a missing one."""
-    ours = {
-        "embed.weight": hf["wte.weight"],
-        "positions.weight": hf["wpe.weight"],
-        "norm.weight": hf["ln_f.weight"],
-        "norm.bias": hf["ln_f.bias"],
-    }
-    for i in range(config.num_hidden_layers):
+def pieces(config: TransformerConfig) -> list[Piece]:
+    """Their tensors and where they lie in ours."""
+    found = [
+        Piece("wte.weight", "embed.weight"),
+        Piece("wpe.weight", "positions.weight"),
+        Piece("ln_f.weight", "norm.weight"),
+        Piece("ln_f.bias", "norm.bias"),
+    ]
+    for layer in range(config.num_hidden_layers):
         for mine, theirs in _IN_BLOCK.items():
-            weight = hf[f"h.{i}.{theirs}.weight"]
-            ours[f"blocks.{i}.{mine}.weight"] = weight.t() if weight.ndim == 2 else weight
-            ours[f"blocks.{i}.{mine}.bias"] = hf[f"h.{i}.{theirs}.bias"]
-    return ours
-
-
-def export_weights(config: TransformerConfig, ours: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The inverse of :func:`import_weights`."""
-    hf = {
-        "wte.weight": ours["embed.weight"],
-        "wpe.weight": ours["positions.weight"],
-        "ln_f.weight": ours["norm.weight"],
-        "ln_f.bias": ours["norm.bias"],
-    }
-    for i in range(config.num_hidden_layers):
-        for mine, theirs in _IN_BLOCK.items():
-            weight = ours[f"blocks.{i}.{mine}.weight"]
-            hf[f"h.{i}.{theirs}.weight"] = weight.t() if weight.ndim == 2 else weight
-            hf[f"h.{i}.{theirs}.bias"] = ours[f"blocks.{i}.{mine}.bias"]
-    return hf
+            stored = PLAIN if mine.endswith("norm") else TRANSPOSED
+            weight, bias = (f"blocks.{layer}.{mine}.{kind}" for kind in ("weight", "bias"))
+            found.append(Piece(f"h.{layer}.{theirs}.weight", weight, stored=stored))
+            found.append(Piece(f"h.{layer}.{theirs}.bias", bias))
+    return found

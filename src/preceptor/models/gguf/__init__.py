@@ -1,0 +1,1 @@
+"""Models in llama.cpp's single-file format, turned into Hugging Face directories."""

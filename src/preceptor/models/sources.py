@@ -1,0 +1,108 @@
+"""What a user names a model by, turned into a directory of files: a directory, a hub id, or a GGUF file."""
+
+import hashlib
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from preceptor.errors import InputError
+
+# Weights as safetensors, configs, tokenizers and templates, from the top of a repository. Weights come twice in
+# some of them: "consolidated" is the same model in another tool's layout.
+_WANTED = ["*.safetensors", "*.json", "*.jinja", "tokenizer.model", "merges.txt", "vocab.txt"]
+_UNWANTED = ["*/*", "consolidated*.safetensors"]
+_HUB_ID = re.compile(r"(?P<repo>\w[\w.-]*/\w[\w.-]*)(?:@(?P<revision>[^@\s]+))?")
+_CONVERSION = 1  # goes into the key of what is cached: raise it when a conversion comes out differently
+
+
+def find_model(name: str | Path, cache: Path | None = None) -> Path:
+    """The Hugging Face directory of the model that ``name`` stands for.
+
+    ``name``: a directory; ``owner/name`` or ``owner/name@revision`` on the hub, which is downloaded into the
+    hub library's own cache (resumed, with progress on standard error, from the cache alone under
+    ``HF_HUB_OFFLINE``); or a GGUF file, which is converted once into ``cache`` (default: see
+    :func:`cache_directory`). What exists on the disk goes before the hub. Raises :class:`InputError`.
+    """
+    path = Path(name).expanduser()
+    if path.is_dir():
+        return path
+    if path.is_file():
+        return _from_gguf(path, cache or cache_directory())
+    hub = _HUB_ID.fullmatch(str(name))
+    if hub is None or path.suffix == ".gguf":
+        raise InputError(f"{name}: no such model; name a directory, a GGUF file or a hub id like owner/name")
+    return _from_hub(hub["repo"], hub["revision"])
+
+
+def cache_directory() -> Path:
+    """Where converted models are kept: ``preceptor`` in ``XDG_CACHE_HOME``, or in ``~/.cache``."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "preceptor"
+
+
+def _from_gguf(path: Path, cache: Path) -> Path:
+    """The converted file, from the cache if this very file, by path, size and time, was converted before."""
+    # Not above: the library is needed for nothing else.
+    from preceptor.models.gguf.convert import convert_gguf
+    from preceptor.models.gguf.file import is_gguf
+
+    if not is_gguf(path):
+        raise InputError(f"{path}: is a file but not a GGUF file; name a model directory, a GGUF file or a hub id")
+    found = path.stat()
+    key = f"{_CONVERSION}:{path.resolve()}:{found.st_size}:{found.st_mtime_ns}"
+    directory = cache / f"{path.stem}-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
+    cache.mkdir(parents=True, exist_ok=True)
+    with FileLock(directory.with_name(directory.name + ".lock")):
+        if not directory.is_dir():
+            convert_gguf(path, directory)
+    return directory
+
+
+def _from_hub(repo: str, revision: str | None) -> Path:
+    try:
+        directory = Path(_download(repo, revision))
+    except Exception as error:
+        raise InputError(_hub_reason(repo, revision, error)) from None
+    if not any(directory.glob("*.safetensors")):
+        raise InputError(f"{repo}: has no safetensors weights on the hub, and others are not loaded; name another")
+    return directory
+
+
+def _download(repo: str, revision: str | None) -> str:
+    from huggingface_hub import snapshot_download  # a second to import, and most runs are local
+
+    return snapshot_download(repo, revision=revision, allow_patterns=_WANTED, ignore_patterns=_UNWANTED)
+
+
+def _hub_reason(repo: str, revision: str | None, error: Exception) -> str:
+    """One line that says what the hub's library could not do, and the mend. An error of our own is raised again."""
+    from huggingface_hub import constants, errors
+
+    status = _status(error)
+    if isinstance(error, errors.GatedRepoError):
+        return f"{repo}: is gated; accept its terms on its page on the hub and log in with `hf auth login`"
+    if isinstance(error, errors.RevisionNotFoundError):
+        return f"{repo}: has no revision {revision!r} on the hub; check the name behind the @"
+    if isinstance(error, errors.RepositoryNotFoundError) or status == 401:
+        return f"{repo}: no such directory here and no such model on the hub, or a private one; check the name"
+    if isinstance(error, errors.HFValidationError):
+        return f"{repo}: is neither a directory nor a hub id; check the name"
+    if isinstance(error, errors.LocalEntryNotFoundError | ConnectionError) or constants.HF_HUB_OFFLINE:
+        if constants.HF_HUB_OFFLINE:
+            return f"{repo}: is not wholly in the hub's cache and HF_HUB_OFFLINE is set; download it once without"
+        return f"{repo}: no such directory here, and the hub cannot be reached; check the name and the network"
+    if isinstance(error, OSError) and status is None:
+        return f"{repo}: the download failed ({_line(error)}); check the disk and run the same command again"
+    if status is not None or type(error).__module__.split(".")[0] in ("httpx", "httpx2", "requests"):
+        return f"{repo}: the hub did not answer as it should ({_line(error)}); try again, what is there is kept"
+    raise error
+
+
+def _status(error: Exception) -> Any:
+    return getattr(getattr(error, "response", None), "status_code", None)
+
+
+def _line(error: Exception) -> str:
+    return (" ".join(str(error).split()) or type(error).__name__)[:200]
