@@ -17,7 +17,7 @@ from preceptor.errors import InputError
 from preceptor.files import write_atomic
 from preceptor.text.codec import Codec, Part, check_unicode
 from preceptor.text.foreign import read_foreign
-from preceptor.text.huggingface import CONFIG, TOKENIZER, read_source
+from preceptor.text.huggingface import CONFIG, GENERATION, TOKENIZER, read_source
 from preceptor.text.layout import CHAT_TEMPLATE, Opening, OurLayout, Role
 from preceptor.text.parts import Parts
 from preceptor.text.specials import Specials
@@ -172,10 +172,15 @@ class Tokenizer:
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 (hex) of everything that :meth:`save` writes: equal fingerprints give equal ids."""
-        digest = hashlib.sha256()
+        """SHA-256 (hex) of the table, the template and the special ids: equal fingerprints give equal ids.
+
+        Saving and loading keep it. What else generation_config.json holds is the model's, and not in it.
+        """
+        one = self._specials
+        digest = hashlib.sha256(repr((one.bos_id, one.eos_ids, one.document_end_id, one.pad_id, one.mask_id)).encode())
         for name, content in sorted(self._parts.files.items()):
-            digest.update(b"%s\0%d\0" % (name.encode(), len(content)) + content)
+            if name != GENERATION:
+                digest.update(b"%s\0%d\0" % (name.encode(), len(content)) + content)
         return digest.hexdigest()
 
 
