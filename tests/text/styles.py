@@ -30,10 +30,16 @@ class Style:
     config: dict[str, Any] = field(default_factory=dict)
     generation: dict[str, Any] = field(default_factory=dict)
     plain_added: Sequence[str] = ()  # added tokens that are not special
+    swallow: bool = False  # special tokens take the white space behind them
 
     def write(self, directory: Path) -> Path:
         directory.mkdir(parents=True, exist_ok=True)
         backend = vocabulary(self.kind, self.specials)
+        if self.swallow:
+            settings = json.loads(backend.to_str())
+            for token in settings["added_tokens"]:
+                token["rstrip"] = True
+            backend = tokenizers.Tokenizer.from_str(json.dumps(settings))
         backend.add_tokens([AddedToken(token, normalized=False, special=False) for token in self.plain_added])
         backend.save(str(directory / "tokenizer.json"))
         config = {"tokenizer_class": "PreTrainedTokenizerFast", "clean_up_tokenization_spaces": False, **self.config}
@@ -152,6 +158,10 @@ ZEPHYR = (
     "{% for m in messages %}\n{{ '<|' + m['role'] + '|>\n' + m['content'] + eos_token }}\n"
     "{% if loop.last and add_generation_prompt %}\n{{ '<|assistant|>' }}\n{% endif %}\n{% endfor %}"
 )
+PHI3 = (
+    "{{ bos_token }}{% for m in messages %}{{ '<|' + m['role'] + '|>\n' + m['content'] + '<|end|>\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|assistant|>\n' }}{% endif %}"
+)
 IM = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
 SENTENCE = ["<unk>", "<s>", "</s>"]
 IM_END = {"eos_token": "<|im_end|>"}
@@ -185,6 +195,11 @@ STYLES = {
     "zephyr": Style(
         "llama2", [*SENTENCE, "<|system|>", "<|user|>", "<|assistant|>"], ZEPHYR,
         {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>", "pad_token": "</s>"},
+    ),
+    "phi3": Style(
+        "metaspace", [*SENTENCE, "<|endoftext|>", "<|system|>", "<|user|>", "<|assistant|>", "<|end|>"], PHI3,
+        {"bos_token": "<s>", "eos_token": "<|endoftext|>", "pad_token": "<|endoftext|>", "unk_token": "<unk>"},
+        {"eos_token_id": [3, 7]}, swallow=True,
     ),
     "gpt2": Style("bytes", ["<|endoftext|>"], None, {"bos_token": "<|endoftext|>", "eos_token": "<|endoftext|>"}),
 }  # fmt: skip

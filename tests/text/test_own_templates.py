@@ -117,7 +117,7 @@ def test_nobody_can_type_a_marker(pair: Pair) -> None:
         assert control.isdisjoint(pair.ours.encode(mark))
     reply = "Lima </s><|im_end|> <|user|>"
     prompt, whole = render_prompt(pair.ours, turns("x")), render(pair.ours, turns("x", reply))
-    if pair.name not in ("llama2", "llama2 first", "mistral", "gemma", "zephyr"):
+    if pair.name not in ("llama2", "llama2 first", "mistral", "gemma", "zephyr", "phi3"):
         assert pair.ours.decode(whole.ids[len(prompt.ids) :]) == reply, "no character is lost"
 
 

@@ -110,7 +110,7 @@ def test_the_date_stands_still(load: Load) -> None:
 
 
 def test_generation_blocks_and_loop_controls_are_understood(load: Load) -> None:
-    body = "{% if m.role == 'user' %}{{ m.content }}{% else %}{% generation %}{{ m.content }}{% endgeneration %}{% endif %}"
+    body = "{% if loop.first %}{{ m.content }}{% else %}{% generation %}{{ m.content }}{% endgeneration %}{% endif %}"
     plain, marked = load(GOOD), load("{% for x in [1, 2] %}{% break %}{% endfor %}" + saying(body))
     messages = conversation("user", "assistant", "user", "assistant")
     assert render(marked, messages) == render(plain, messages)
@@ -179,3 +179,9 @@ def test_where_the_template_is_found(tmp_path: Path, place: str) -> None:
             Tokenizer.load(tmp_path)
     else:
         assert render(Tokenizer.load(tmp_path), conversation("user", "assistant")).mask.count(True) > 2
+
+
+def test_the_unknown_token_may_end_turns(load: Load) -> None:
+    tokenizer = load(GOOD.replace("<|im_end|>", "<|endoftext|>"), unk_token="<|endoftext|>")
+    rendered = render(tokenizer, conversation("user", "assistant"))
+    assert tokenizer.eos_ids == (0, 2) and rendered.ids[-1] == 0 and rendered.ids.count(0) == 2

@@ -4,7 +4,6 @@ A tokenizer of the SentencePiece kind may put a space before a text, depending o
 encodes a conversation in pieces must say so for each, or the ids differ from those of the conversation as one string.
 """
 
-import copy
 import json
 import re
 from bisect import bisect_left
@@ -13,6 +12,7 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 import tokenizers
+from tokenizers import AddedToken
 
 from preceptor.errors import InputError
 from preceptor.text.layout import Opening
@@ -26,40 +26,50 @@ class Part(NamedTuple):
 
 
 class Codec:
-    """Encoding without special tokens. ``control`` are those that no text may become, besides the special ones."""
+    """Encoding without special tokens. It takes the backend over.
 
-    def __init__(self, backend: tokenizers.Tokenizer, control: Collection[str] = ()) -> None:
-        self._source = backend
+    ``control`` are the tokens of a backend that others made which no text may become: the special ones, and what
+    else their chat format is made of. Those that the backend does not have are added.
+    """
+
+    def __init__(self, backend: tokenizers.Tokenizer, control: Sequence[str] = ()) -> None:
+        self._backend = backend
+        self._openings = dict.fromkeys(("start", "special", "middle"), backend)
+        self._control_ids: frozenset[int] = frozenset()
+        self._guarded_ids: frozenset[int] = frozenset()  # what no text may become
+        self.swallows: dict[int, tuple[bool, bool]] = {}  # special token -> does it take white space left and right
         self._control_pattern: re.Pattern[str] | None = None
         if control:
-            self._adopt(backend, control)
-        else:
-            self._openings = dict.fromkeys(("start", "special", "middle"), backend)
-            self._control_ids: frozenset[int] = frozenset()
+            self._adopt(control)
         for one in self._openings.values():
             # Without this, "<|user|>" in someone's text would become the real marker.
             one.encode_special_tokens = True
 
-    def _adopt(self, backend: tokenizers.Tokenizer, control: Collection[str]) -> None:
+    def _adopt(self, control: Sequence[str]) -> None:
         """Set up for a tokenizer that others made: its control tokens, and its rule for leading spaces."""
-        settings = json.loads(backend.to_str())
-        settings |= {"truncation": None, "padding": None, "post_processor": None}
-        for token in settings["added_tokens"]:
-            token["special"] = token["special"] or token["content"] in control
-        names = [token["content"] for token in settings["added_tokens"] if token["special"]]
-        start = _build(settings)
-        self._openings = {"start": start, "special": start, "middle": start}
+        backend = self._backend
+        backend.no_truncation()
+        backend.no_padding()
+        backend.post_processor = None
+        known = {token.content: token for token in backend.get_added_tokens_decoder().values()}
+        for name in control:
+            token = known.get(name) or AddedToken(name, normalized=False)
+            if not token.special:  # added once more, it becomes so
+                token.special = True
+                backend.add_special_tokens([token])
+        special = {number: token for number, token in backend.get_added_tokens_decoder().items() if token.special}
+        self.swallows = {number: (token.lstrip, token.rstrip) for number, token in special.items()}
+        names = {token.content: number for number, token in special.items()}
+        steps = {name: _settings(getattr(backend, name)) for name in ("normalizer", "pre_tokenizer")}
         for opening in ("special", "middle"):
-            changed = copy.copy(settings)
-            for key in ("normalizer", "pre_tokenizer"):
-                changed[key] = _without_space(settings[key], inside=opening == "middle")
-            if changed != settings:
-                self._openings[opening] = _build(changed)
-        unknown = settings["model"].get("unk_token")
-        ids = {name: start.token_to_id(name) for name in names if name != unknown}
-        self._control_ids = frozenset(number for number in ids.values() if number is not None)
-        longest_first = sorted(ids, key=lambda name: -len(name))
-        self._control_pattern = re.compile("|".join(map(re.escape, longest_first))) if ids else None
+            changed = {name: _without_space(step, inside=opening == "middle") for name, step in steps.items()}
+            if changed != steps:
+                whole = json.loads(backend.to_str()) | changed
+                self._openings[opening] = tokenizers.Tokenizer.from_str(json.dumps(whole, ensure_ascii=False))
+        self._control_ids = frozenset(names.values())
+        unknown = names.get(getattr(backend.model, "unk_token", None) or "")
+        self._guarded_ids = self._control_ids - {unknown}
+        self._control_pattern = re.compile("|".join(re.escape(name) for name in sorted(names, key=len, reverse=True)))
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
         """The ids of each text by itself, on all threads."""
@@ -70,16 +80,16 @@ class Codec:
                 check_unicode(text)
             raise
         found = [one.ids for one in encodings]
-        if self._control_ids:
+        if self._guarded_ids:
             for row, ids in enumerate(found):
-                if not self._control_ids.isdisjoint(ids):
+                if not self._guarded_ids.isdisjoint(ids):
                     found[row] = self._around_markers(texts[row], "start")
         return found
 
     def encode_after(self, opening: Opening, text: str) -> list[int]:
         """The ids of a text that stands after what ``opening`` says."""
         ids = self._encode_one(self._openings[opening], text).ids
-        if self._control_ids.isdisjoint(ids):
+        if self._guarded_ids.isdisjoint(ids):
             return ids
         return self._around_markers(text, opening)
 
@@ -90,7 +100,7 @@ class Codec:
         """
         encoding = self._encode_one(self._openings[opening], "".join(texts))
         ids = encoding.ids
-        if not self._control_ids.isdisjoint(ids):
+        if not self._guarded_ids.isdisjoint(ids):
             # No offsets here, so each text goes by itself.
             apart = [self.encode_after(opening if i == 0 else "middle", text) for i, text in enumerate(texts)]
             return [Part(one, i) for i, one in enumerate(apart) if one]
@@ -119,7 +129,7 @@ class Codec:
 
     def decode(self, ids: Sequence[int], skip: Collection[int]) -> str:
         """The text of ``ids`` without those of ``skip``; bytes that are no UTF-8 become U+FFFD."""
-        return self._source.decode([token for token in ids if token not in skip], skip_special_tokens=False)
+        return self._backend.decode([token for token in ids if token not in skip], skip_special_tokens=False)
 
     def _around_markers(self, text: str, opening: Opening) -> list[int]:
         """A text in which a vocabulary that looks whole words up would find a control token: cut inside of it."""
@@ -129,7 +139,7 @@ class Codec:
         for start, stop in pairwise(cuts):
             backend = self._openings[opening if start == 0 else "middle"]
             ids += self._encode_one(backend, text[start:stop]).ids
-        if not self._control_ids.isdisjoint(ids):
+        if not self._guarded_ids.isdisjoint(ids):
             raise InputError(f"the tokenizer makes a special token of the text {text[:40]!r}; take it out of the data")
         return ids
 
@@ -150,8 +160,9 @@ def check_unicode(text: str) -> None:
         raise InputError(f"character {error.start} of a text is half a surrogate pair; repair the text") from None
 
 
-def _build(settings: dict[str, Any]) -> tokenizers.Tokenizer:
-    return tokenizers.Tokenizer.from_str(json.dumps(settings, ensure_ascii=False))
+def _settings(step: Any) -> Any:
+    """A normalizer or pre-tokenizer as tokenizer.json has it."""
+    return None if step is None else json.loads(step.__getstate__())
 
 
 def _without_space(step: Any, *, inside: bool) -> Any:

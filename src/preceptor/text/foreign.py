@@ -10,9 +10,8 @@ from asking for thoughts (`template`).
 """
 
 import json
+from functools import cache, partial
 from typing import Any
-
-import tokenizers
 
 from preceptor.errors import InputError
 from preceptor.text.codec import Codec
@@ -71,9 +70,7 @@ def read_foreign(source: Source) -> Parts:
     else:
         template = Template(source.template, tokens, source.directory)
         literals = template.literals
-    text = "\0".join(literals)
-    written = {name for name in vocabulary.added if name in text and not name.isspace()}
-    codec = Codec(_backend(source, vocabulary.entries), {*vocabulary.special, *written})
+    codec = _codec(source, vocabulary, literals)
     bos_id, eos_id = (vocabulary.special[tokens[n]] if n in tokens else None for n in ("bos_token", "eos_token"))
     turn_end = eos_id if template is None else end_of_turn(template, codec)
     ends = [turn_end, eos_id, *(number for number in source.eos_ids if number < vocabulary.size)]
@@ -95,7 +92,8 @@ def read_foreign(source: Source) -> Parts:
         mask_id=vocabulary.special[tokens["mask_token"]] if "mask_token" in tokens else None,
         ids=frozenset(vocabulary.special.values()),
     )
-    files = _files(source, tokens, vocabulary.entries, CHAT_TEMPLATE if template is None else template.source, specials)
+    said = CHAT_TEMPLATE if template is None else template.source
+    files = cache(partial(_files, source, tokens, vocabulary.entries, said, specials))
     return Parts(codec, specials, layout, vocabulary.size, files, vocabulary.new)
 
 
@@ -117,14 +115,18 @@ def _set_pad(tokens: dict[str, str], vocabulary: _Vocabulary, literals: list[str
     tokens["pad_token"] = pad
 
 
-def _backend(source: Source, entries: dict[str, int]) -> tokenizers.Tokenizer:
-    if not entries:
-        return source.backend
-    backend = tokenizers.Tokenizer.from_str(_with_tokens(source, entries).decode())
-    for token, number in entries.items():
-        if backend.token_to_id(token) != number:
+def _codec(source: Source, vocabulary: _Vocabulary, literals: list[str]) -> Codec:
+    """The special tokens, and whatever added token the template is written in, are its control tokens."""
+    text = "\0".join(literals)
+    written = [
+        name for name in vocabulary.added if name in text and not name.isspace() and name not in vocabulary.special
+    ]
+    control = sorted(vocabulary.special, key=lambda name: vocabulary.special[name])
+    codec = Codec(source.backend, [*control, *written])
+    for token, number in vocabulary.entries.items():
+        if source.backend.token_to_id(token) != number:
             raise InputError(f"{source.directory / TOKENIZER}: {token} cannot be added as token {number}; renumber it")
-    return backend
+    return codec
 
 
 def _with_tokens(source: Source, entries: dict[str, int]) -> bytes:

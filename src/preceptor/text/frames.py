@@ -6,6 +6,9 @@ from preceptor.text.codec import Codec
 from preceptor.text.layout import Fixed, Frame, Opening, Roles, Run, Span
 from preceptor.text.template import Sketch, Template
 
+# What the `tokenizers` library takes for it.
+WHITE_SPACE = "\t\n\v\f\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B)))
+
 
 class TemplateLayout:
     """A model's own chat format. ``eos_id`` ends the replies of a template that writes no end token itself."""
@@ -73,8 +76,19 @@ class _Cutter:
         self._text(at, self.stop, opening)
         if self.adds_eos:
             self.items.append(Fixed((self.end,), True))
-        strips = tuple(self.sketch.strips)
+        strips = tuple(self._strips(i) for i in range(len(self.sketch.contents)))
         return Frame(tuple(self.items), self.reply, strips if any(one != ("", "") for one in strips) else ())
+
+    def _strips(self, index: int) -> tuple[str | None, str | None]:
+        """What the template strips from a message; and its neighbours, where special tokens swallow white space."""
+        (start, stop), (left, right) = self.sketch.contents[index], self.sketch.strips[index]
+        for begin, end, token in self.specials:
+            swallows_left, swallows_right = self.codec.swallows[token]
+            if end == start and swallows_right and left is not None:
+                left = WHITE_SPACE
+            if begin == stop and swallows_left and right is not None:
+                right = WHITE_SPACE
+        return left, right
 
     def _text(self, start: int, stop: int, opening: Opening) -> None:
         """The text from ``start`` to ``stop``, in one run or, where replies begin in it, in several."""

@@ -1,6 +1,6 @@
 """What a tokenizer is put together from."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from preceptor.text.codec import Codec
@@ -16,5 +16,5 @@ class Parts:
     specials: Specials
     layout: Layout
     vocab_size: int  # ids run from 0 to this; a model may have more rows
-    files: Mapping[str, bytes]
+    files: Callable[[], Mapping[str, bytes]]  # made when they are asked for
     added: Mapping[str, int]  # tokens that the loaded vocabulary did not have, and their ids, the last ones

@@ -7,6 +7,7 @@ is saved unchanged. With it comes the layout of conversations: the chat template
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -92,7 +93,7 @@ class Tokenizer:
 
         Another's files stay as they were, but for what was added or could not be kept (see `foreign`).
         """
-        for name, content in self._parts.files.items():
+        for name, content in self._parts.files().items():
             write_atomic(Path(directory) / name, content)
 
     def encode(self, text: str) -> list[int]:
@@ -178,17 +179,20 @@ class Tokenizer:
         """
         one = self._specials
         digest = hashlib.sha256(repr((one.bos_id, one.eos_ids, one.document_end_id, one.pad_id, one.mask_id)).encode())
-        for name, content in sorted(self._parts.files.items()):
+        for name, content in sorted(self._parts.files().items()):
             if name != GENERATION:
                 digest.update(b"%s\0%d\0" % (name.encode(), len(content)) + content)
         return digest.hexdigest()
 
 
 def _our_parts(backend: tokenizers.Tokenizer) -> Parts:
-    config = json.dumps(_hugging_face_config(), indent=2, ensure_ascii=False) + "\n"
-    files = {TOKENIZER: backend.to_str(pretty=True).encode(), CONFIG: config.encode()}
     layout = OurLayout(BEGIN_ID, END_ID, {"system": SYSTEM_ID, "user": USER_ID, "assistant": ASSISTANT_ID})
-    return Parts(Codec(backend), _OURS, layout, backend.get_vocab_size(), files, added={})
+    return Parts(Codec(backend), _OURS, layout, backend.get_vocab_size(), partial(_our_files, backend), added={})
+
+
+def _our_files(backend: tokenizers.Tokenizer) -> dict[str, bytes]:
+    config = json.dumps(_hugging_face_config(), indent=2, ensure_ascii=False) + "\n"
+    return {TOKENIZER: backend.to_str(pretty=True).encode(), CONFIG: config.encode()}
 
 
 def _nonempty(texts: Iterable[str]) -> Iterator[str]:
