@@ -13,7 +13,7 @@ not depend on the reply. Where messages come from people who are not trusted, us
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -115,7 +115,8 @@ class _Fitting:
 
     def lay(self) -> None:
         """Put the kept messages into the frame of their roles."""
-        messages = [self.messages[i] for i in self.kept]
+        kept = self.kept
+        messages = self.messages if len(kept) == len(self.messages) else [self.messages[i] for i in kept]
         frame = self.tokenizer.layout.frame(tuple([message.role for message in messages]))
         texts = [message.content for message in messages]
         if frame.strips:
@@ -212,8 +213,8 @@ class _Fitting:
                 self.reply.pop()
 
 
-def _total(pieces: Iterable[_Piece]) -> int:
-    return sum(len(piece.ids) for piece in pieces)
+def _total(pieces: Sequence[_Piece]) -> int:
+    return sum([len(piece.ids) for piece in pieces])
 
 
 def _stripped(text: str, left: str | None, right: str | None) -> str:
