@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,20 @@ def test_what_is_saved_is_loaded_alike_by_us_and_by_transformers(name: str, tmp_
     for text in TEXTS[:3]:
         assert theirs(text).input_ids == before(text).input_ids
         assert tokenizer.encode(text) == before(text, add_special_tokens=False).input_ids
+
+
+@pytest.mark.parametrize("name", ["llama2", "llama2 first", "mistral"])
+@pytest.mark.parametrize("legacy", [None, False, True])
+def test_transformers_llama_class_places_spaces_as_the_table_says(
+    name: str, legacy: bool | None, tmp_path: Path
+) -> None:
+    style = STYLES[name]
+    config = {**style.config, "tokenizer_class": "LlamaTokenizer"} | ({} if legacy is None else {"legacy": legacy})
+    tokenizer = Tokenizer.load(replace(style, config=config).write(tmp_path / "given"))
+    tokenizer.save(tmp_path / "saved")
+    theirs = AutoTokenizer.from_pretrained(tmp_path / "saved")
+    dumped = [message.model_dump() for message in EXCHANGE]
+    assert theirs.apply_chat_template(dumped, tokenize=True, return_dict=False) == render(tokenizer, EXCHANGE).ids
 
 
 @pytest.mark.parametrize("name", ["gemma", "llama2"])

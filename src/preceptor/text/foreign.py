@@ -5,8 +5,8 @@ that is plain text could be told from what a person types; the end of a turn is 
 and every engine that serves it already know, and so is the begin.
 
 What is written back differs from what was read only where something was added: new tokens, the token to pad with,
-our template, special tokens that only an id in a model's config had named, and the switch that keeps a template
-from asking for thoughts (`template`).
+our template, special tokens that only an id in a model's config had named, the switch that keeps a template from
+asking for thoughts (`template`), and a flag that would make transformers place spaces otherwise than tokenizer.json.
 """
 
 import json
@@ -151,6 +151,11 @@ def _files(
         known = name in source.config or name in source.token_map  # else an id has named it, which is no file of ours
         if name in tokens and not (known and tokens[name] == source.tokens.get(name)):
             config[name] = tokens[name]
+    if str(config.get("tokenizer_class")).startswith("Llama"):
+        # This class of transformers 5 makes its own rule for spaces from `legacy`, whatever tokenizer.json says.
+        legacy = source.backend.normalizer is not None and b'"Prepend"' in source.backend.normalizer.__getstate__()
+        if legacy != bool(config.get("legacy")):
+            config["legacy"] = legacy
     listed = config.get("added_tokens_decoder")
     if isinstance(listed, dict) and entries:
         config["added_tokens_decoder"] = listed | {
