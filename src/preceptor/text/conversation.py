@@ -108,7 +108,7 @@ class _Fitting:
         self.tokenizer, self.is_prompt = tokenizer, messages[-1].role == "user"
         self.messages = [*messages, Message(role="assistant", content="")] if self.is_prompt else messages
         self.kept: Sequence[int] = range(len(self.messages))
-        self.cut: dict[int, int] = {}  # message -> tokens taken from the left of its text
+        self.left: dict[int, int] = {}  # message -> tokens left of its text, where it is cut
         self.prompt: list[_Piece] = []
         self.reply: list[_Piece] = []
         self.lay()
@@ -123,10 +123,9 @@ class _Fitting:
             texts = [_stripped(text, *ends) for text, ends in zip(texts, frame.strips, strict=True)]
         self.prompt = self._pieces(frame.items[: frame.reply], texts)
         self.reply = [] if self.is_prompt else self._pieces(frame.items[frame.reply :], texts)
-        if self.cut:
-            for piece in self.prompt:
-                if piece.message is not None:
-                    del piece.ids[: self.cut.get(piece.message, 0)]
+        for piece in self.prompt if self.left else ():
+            if piece.message in self.left:
+                del piece.ids[: max(len(piece.ids) - self.left[piece.message], 0)]
 
     def _pieces(self, items: Sequence[Fixed | Run], texts: Sequence[str]) -> list[_Piece]:
         pieces: list[_Piece] = []
@@ -165,7 +164,9 @@ class _Fitting:
             exchanges.pop(0)
             self.kept = [*system, *(i for exchange in exchanges for i in exchange)]
             self.lay()
-        *prompt, _ = exchanges[0] if len(exchanges) == 1 else [0]
+        if self.size <= max_length:
+            return
+        ((*prompt, _),) = exchanges
         answered = prompt[-1] if prompt else None
         for index in [*prompt, *system]:
             if self.size <= max_length:
@@ -184,7 +185,7 @@ class _Fitting:
         ids = self._text_of(index)
         cut = min(excess, max(len(ids) - keep, 0))
         del ids[:cut]
-        self.cut[index] = self.cut.get(index, 0) + cut
+        self.left[index] = len(ids)
 
     def _drop(self, index: int) -> None:
         """Take a message without text out, unless the format cannot do without or makes the rest longer."""
