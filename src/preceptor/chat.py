@@ -45,7 +45,7 @@ def chat(directory: Path, sampling: SamplingConfig, system: str | None = None) -
             continue
         messages.append(Message(role="user", content=text))
         prompt = render_prompt(tokenizer, messages, room)
-        eos, pad = tokenizer.eos_id, tokenizer.pad_id
+        eos, pad = tokenizer.eos_ids, tokenizer.pad_id
         ((reply,),) = generate(
             model, [prompt.ids], sampling, keys=[("chat", turn)], eos_id=eos, pad_id=pad, max_slots=1
         )

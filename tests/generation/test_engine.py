@@ -127,6 +127,18 @@ def test_a_distinct_prompt_is_computed_once(model: Transformer, monkeypatch: pyt
     assert made[0].ids != made[7].ids  # the same prompt under another key
 
 
+def test_any_of_several_end_tokens_ends_a_response(model: Transformer) -> None:
+    sampling = SamplingConfig(max_new_tokens=30, seed=1)
+    (free,) = generate(model, RAGGED[:1], sampling, samples_per_prompt=8, eos_id=None, pad_id=PAD)
+    ends = (free[0].ids[4], free[1].ids[6])
+    (made,) = generate(model, RAGGED[:1], sampling, samples_per_prompt=8, eos_id=ends, pad_id=PAD)
+    for one, longer in zip(made, free, strict=True):
+        stop = next((place + 1 for place, token in enumerate(longer.ids) if token in ends), None)
+        assert one.ids == longer.ids[:stop]
+        assert one.finish_reason == ("length" if stop is None else "stop")
+    assert {one.ids[-1] for one in made} >= set(ends)
+
+
 def test_rows_may_join_and_leave_between_steps(model: Transformer) -> None:
     sampling = SamplingConfig(max_new_tokens=20, seed=5)
     engine = Engine(model, eos_id=None, pad_id=PAD, max_slots=4)

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
-from preceptor.text.conversation import Message, Role, render, render_prompt
+from preceptor.text.conversation import Message, render, render_prompt
+from preceptor.text.layout import Role
 from preceptor.text.tokenizer import SPECIALS, Tokenizer
 
 JINJA = "{{ 7 * 7 }} {% for m in messages %}{{ m }}{% endfor %} {# gone? #} {% raw %} }} %} {{ bos_token }}"

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from preceptor.errors import InputError
-from preceptor.text.conversation import Message, Rendered, Role, render, render_prompt
+from preceptor.text.conversation import Message, Rendered, render, render_prompt
+from preceptor.text.layout import Role
 from preceptor.text.tokenizer import SPECIALS, Tokenizer
 
 contents = st.one_of(

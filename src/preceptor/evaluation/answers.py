@@ -30,7 +30,7 @@ class Answer:
 
     prompt: the conversation as chat models and the reward model read it, up to the assistant's turn
     ids: the response, with the end token if it came
-    finished: the model ended by itself (a chat model by ``<|end|>``, the base by a line end or ``<|end|>``)
+    finished: the model ended by itself (a chat model by its end token, the base by a line end or an end token)
     """
 
     text: str
@@ -78,7 +78,7 @@ class Policy:
                 sampling,
                 samples_per_prompt=samples,
                 keys=[("evaluate", part, self.name, question.id) for question in questions],
-                eos_id=self._stop_id(),
+                eos_id=self._stop_ids(),
                 pad_id=self.tokenizer.pad_id,
                 max_slots=256,
             )
@@ -97,24 +97,25 @@ class Policy:
         return list(render_prompt(self.tokenizer, question.messages, self.prompt_room).ids)
 
     def _base_ids(self, question: Question) -> list[int]:
-        """``<|begin|>`` and the text, as a document starts in pretraining; too long a text loses its left."""
+        """Begin and the text, as a document starts in pretraining; too long a text loses its left."""
         ids = self.tokenizer.encode(base_prompt(question.messages, self.base_format or ""))
-        return [self.tokenizer.bos_id, *ids[-(self.prompt_room - 1) :]]
+        begin = [] if self.tokenizer.bos_id is None else [self.tokenizer.bos_id]
+        return [*begin, *ids[-(self.prompt_room - len(begin)) :]]
 
-    def _stop_id(self) -> int:
-        """The token that ends an answer early. The base stops at a line end where that is a token of its own."""
+    def _stop_ids(self) -> int | Sequence[int]:
+        """The tokens that end an answer. The base stops at a line end where that is a token of its own."""
         if self.base_format is not None:
             line_end = self.tokenizer.encode("\n")
             if len(line_end) == 1:
                 return line_end[0]
-        return self.tokenizer.eos_id
+        return self.tokenizer.eos_ids
 
     def _answer(self, chat: list[int], ids: list[int], stopped: bool) -> Answer:
         if self.base_format is None:
             return Answer(self.tokenizer.decode(ids).strip(), chat, list(ids), stopped)
-        eos = self.tokenizer.eos_id
-        before = ids[: ids.index(eos)] if eos in ids else ids
-        written = self.tokenizer.decode(before)
+        end = next((place for place, token in enumerate(ids) if token in self.tokenizer.eos_ids), len(ids))
+        written = self.tokenizer.decode(ids[:end])
         text = cut(written)
-        finished = eos in ids or "\n" in written.lstrip("\n")
-        return Answer(text, chat, [*self.tokenizer.encode(text), eos][: self.max_new_tokens], finished)
+        finished = end < len(ids) or "\n" in written.lstrip("\n")
+        reply = [*self.tokenizer.encode(text), self.tokenizer.eos_id]
+        return Answer(text, chat, reply[: self.max_new_tokens], finished)

@@ -50,18 +50,25 @@ class _Sample:
 class Engine:
     """Responses in the making. Submit at any time, step while :attr:`busy`.
 
+    ``eos_id`` ends a response; a model may have several such tokens, or none.
     ``capacity`` is the longest prompt with its response that must fit (default: the context).
     """
 
     def __init__(
-        self, model: Transformer, *, eos_id: int | None, pad_id: int, max_slots: int = 64, capacity: int | None = None
+        self,
+        model: Transformer,
+        *,
+        eos_id: int | Sequence[int] | None,
+        pad_id: int,
+        max_slots: int = 64,
+        capacity: int | None = None,
     ):
         if not model.config.causal:
             raise InputError("the model attends in both directions, so it cannot generate; use a causal one")
         context = model.config.max_position_embeddings
         self.capacity = min(capacity or context, context)
         self.max_slots = max_slots
-        self.eos_id = -1 if eos_id is None else eos_id
+        self.eos_ids = () if eos_id is None else (eos_id,) if isinstance(eos_id, int) else tuple(eos_id)
         self._decoder = Decoder(model, max_slots, self.capacity, pad_id)
         self._queue: deque[_Sample] = deque()
         self._tickets = 0
@@ -142,7 +149,9 @@ class Engine:
         self._logprobs[slots, counts] = host_logprobs
         counts += 1
         self._positions[:count] += 1
-        ended = (fed == self.eos_id) | (counts == self._limits[:count])
+        ended = counts == self._limits[:count]
+        for eos_id in self.eos_ids:  # one or few
+            ended |= fed == eos_id
         return self._retire(np.flatnonzero(ended).tolist()) if ended.any() else {}
 
     def _retire(self, slots: list[int]) -> dict[int, Generation]:
@@ -155,7 +164,7 @@ class Engine:
                 prompt=list(sample.prompt),
                 ids=self._ids[slot, :count].tolist(),
                 logprobs=self._logprobs[slot, :count].tolist(),
-                finish_reason="stop" if self._tokens[slot] == self.eos_id else "length",
+                finish_reason="stop" if self._tokens[slot] in self.eos_ids else "length",
             )
             self._vacate(slot)
         return finished
@@ -237,7 +246,7 @@ def generate(
     prompts: Sequence[Sequence[int]],
     sampling: SamplingConfig,
     *,
-    eos_id: int | None,
+    eos_id: int | Sequence[int] | None,
     pad_id: int,
     samples_per_prompt: int = 1,
     keys: Sequence[Sequence[Key]] | None = None,
@@ -247,7 +256,8 @@ def generate(
     """``samples_per_prompt`` responses to each prompt, in the order of the prompts.
 
     ``keys`` name the noise of each prompt (default: its index); ``on_progress(done, total)``
-    counts complete responses. A prompt that leaves no room in the context is an InputError.
+    counts complete responses. A response ends with ``eos_id``, or with any of several. A prompt
+    that leaves no room in the context is an InputError.
     """
     if keys is None:
         keys = [(index,) for index in range(len(prompts))]

@@ -1,5 +1,6 @@
 """Models on disk: Hugging Face directories that transformers reads unchanged. Never pickle."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -33,11 +34,15 @@ def new_model(config: ModelConfig, tokenizer: Tokenizer, *, causal: bool, genera
 def save_model(model: Model, directory: Path, tokenizer: Tokenizer) -> None:
     """Write tokenizer, chat template, configs and weights; each file whole or not at all, the weights last."""
     tokenizer.save(directory)
-    write_model(model, directory)
+    ends = {"eos_token_id": list(tokenizer.eos_ids)} if len(tokenizer.eos_ids) > 1 else {}
+    write_model(model, directory, _special_ids(tokenizer) | ends)
 
 
-def write_model(model: Model, directory: Path) -> None:
-    """Write config.json, generation_config.json and model.safetensors into ``directory``."""
+def write_model(model: Model, directory: Path, special_ids: Mapping[str, Any] | None = None) -> None:
+    """Write config.json, generation_config.json and model.safetensors into ``directory``.
+
+    ``special_ids`` are the ids of begin, end (one or several) and pad, if the model's config is not to say them.
+    """
     trunk = model.trunk if isinstance(model, ScalarModel) else model
     config, names = trunk.config, family(trunk.config.family, "model")
     ours = {name: tensor.detach() for name, tensor in trunk.state_dict().items()}
@@ -56,6 +61,7 @@ def write_model(model: Model, directory: Path) -> None:
         "eos_token_id": list(config.stop_token_ids) or config.eos_token_id,
         "dtype": str(trunk.embed.weight.dtype).removeprefix("torch."),
     }
+    shared |= special_ids or {}
     if isinstance(model, ScalarModel):
         shared |= {"num_labels": 1, "id2label": {"0": "score"}, "label2id": {"score": 0}}
     else:
@@ -100,7 +106,7 @@ def load_scalar_model(path: str | Path) -> ScalarModel:
 _ID_KEYS = ("pad_token_id", "bos_token_id", "eos_token_id")
 
 
-def _special_ids(tokenizer: Tokenizer) -> dict[str, int]:
+def _special_ids(tokenizer: Tokenizer) -> dict[str, Any]:
     return dict(zip(_ID_KEYS, (tokenizer.pad_id, tokenizer.bos_id, tokenizer.eos_id), strict=True))
 
 

@@ -30,7 +30,7 @@ def probe(
     demonstrations: Path | None,
 ) -> None:
     """Raise :class:`InputError` unless the models fit together and agree with themselves."""
-    if tokenizer.pad_id == tokenizer.eos_id:
+    if tokenizer.pad_id in tokenizer.eos_ids:
         raise InputError("pad and end are the same token, so no model could learn to stop; use a tokenizer with both")
     if reward_model.trunk.config.vocab_size != policy.config.vocab_size:
         raise InputError(
@@ -41,7 +41,7 @@ def probe(
         policy,
         prompts,
         sampling,
-        eos_id=tokenizer.eos_id,
+        eos_id=tokenizer.eos_ids,
         pad_id=tokenizer.pad_id,
         keys=[("probe", i) for i in range(len(prompts))],
     )

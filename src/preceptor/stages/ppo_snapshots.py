@@ -75,7 +75,7 @@ class Snapshots:
             policy,
             self.rendered,
             self.sampling,
-            eos_id=self.tokenizer.eos_id,
+            eos_id=self.tokenizer.eos_ids,
             pad_id=self.tokenizer.pad_id,
             keys=keys,
             max_slots=256,

@@ -10,6 +10,7 @@ from pydantic import Field
 from torch import Tensor
 
 from preceptor.algorithms.language import linear_cross_entropy
+from preceptor.errors import InputError
 from preceptor.keyed import torch_rng
 from preceptor.models.checkpoint import new_model, save_model
 from preceptor.models.config import ModelConfig
@@ -138,12 +139,16 @@ def mask_tokens(
     are never chosen; if chance chose nothing at all, the first ordinary token is taken, so that
     no batch is without a trained token.
     """
-    special = max(tokenizer.pad_id, tokenizer.bos_id, tokenizer.eos_id, tokenizer.mask_id, *tokenizer.role_ids.values())
-    ordinary = (segments_BT != 0) & (ids_BT > special)
+    if tokenizer.mask_id is None:
+        raise InputError("the tokenizer has no mask_token to hide tokens with; pretrain with objective = 'causal'")
+    is_special_V = torch.zeros(tokenizer.vocab_size, dtype=torch.bool)
+    is_special_V[list(tokenizer.special_ids)] = True
+    words = (~is_special_V).nonzero()[:, 0]
+    ordinary = (segments_BT != 0) & ~is_special_V[ids_BT]
     chosen = ordinary & (torch.rand(ids_BT.shape, generator=generator) < share)
     if not chosen.any() and ordinary.any():
         chosen.view(-1)[ordinary.view(-1).nonzero()[0]] = True
     fate = torch.rand(ids_BT.shape, generator=generator)
-    random_ids = torch.randint(special + 1, tokenizer.vocab_size, ids_BT.shape, generator=generator)
+    random_ids = words[torch.randint(len(words), ids_BT.shape, generator=generator)]
     hidden = torch.where(chosen & (fate < 0.8), tokenizer.mask_id, ids_BT)
     return torch.where(chosen & (fate >= 0.9), random_ids, hidden), chosen

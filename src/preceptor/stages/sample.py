@@ -88,7 +88,7 @@ def _responses(
         sampling,
         samples_per_prompt=count,
         keys=[("sample", name, prompt.id) for prompt in prompts],
-        eos_id=tokenizer.eos_id,
+        eos_id=tokenizer.eos_ids,
         pad_id=tokenizer.pad_id,
         max_slots=256,
         on_progress=lambda done, _: on_progress(done),

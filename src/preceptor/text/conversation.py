@@ -1,44 +1,29 @@
 """Conversations and the one place that knows how they become token ids.
 
-The layout, in special tokens and text::
+The format is the tokenizer's: the model's own chat template, or our layout (see `layout`). Text is encoded with special
+tokens disabled, so nobody can type a role marker. A prompt ends where the model writes on; what it should write is a
+text and the end of its turn, and there a conversation ends too: the newline that many templates put behind is left out,
+since no response has it and a reward model reads the last token.
 
-    <|begin|> <|system|> text <|end|> <|user|> text <|end|> <|assistant|> text <|end|> ...
-
-A prompt ends with a bare ``<|assistant|>``: the model writes from there until its ``<|end|>``.
-Text is encoded by itself, with special tokens disabled, so nobody can type a role marker.
-
-A limit of the other route: Hugging Face's chat template (CHAT_TEMPLATE, saved with the tokenizer) makes one string
-that is tokenized as a whole, so a marker typed in a message becomes the real marker there. For all other text
-both routes give the same ids. Where messages come from people who are not trusted, use :func:`render_prompt`.
+A limit of the other route: Hugging Face's `apply_chat_template` makes one string that is tokenized as a whole, so a
+marker typed in a message becomes the real marker there. For all other text both routes give the same ids, save
+for a reply that begins with white space which the tokenizer would join with the template's own: here a prompt's ids do
+not depend on the reply. Where messages come from people who are not trusted, use :func:`render_prompt`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
 from preceptor.errors import InputError
+from preceptor.text.layout import Fixed, Role, Run
 
-if TYPE_CHECKING:  # the tokenizer saves CHAT_TEMPLATE, so at run time the import goes the other way
+if TYPE_CHECKING:
     from preceptor.text.tokenizer import Tokenizer
-
-Role = Literal["system", "user", "assistant"]
-
-# The same layout for Hugging Face's `apply_chat_template`; a test holds it to `render`, id for id. Message text is
-# only ever a value here, never part of the template, so Jinja syntax in it is inert; a role marker is not (see above).
-CHAT_TEMPLATE = (
-    "{{ bos_token }}"
-    "{% for message in messages %}"
-    "{% if message['role'] not in ['system', 'user', 'assistant'] %}"
-    "{{ raise_exception('unknown role ' ~ message['role'] ~ '; use system, user or assistant') }}"
-    "{% endif %}"
-    "{{ '<|' ~ message['role'] ~ '|>' ~ message['content'] ~ eos_token }}"
-    "{% endfor %}"
-    "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
-)
 
 
 class Message(BaseModel):
@@ -60,39 +45,38 @@ class Rendered:
 
 
 @dataclass(slots=True)
-class _Turn:
-    """A message while it is being fitted: its text ids, and whether the end marker is still there."""
+class _Piece:
+    """Tokens next to each other: of one message's text, or of the format."""
 
-    role: Role
-    text: list[int]
-    ended: bool = field(default=True)
-
-    def __len__(self) -> int:
-        return 1 + len(self.text) + self.ended
+    ids: list[int]
+    message: int | None
+    trained: bool
 
 
 def render(tokenizer: Tokenizer, messages: Sequence[Message], max_length: int | None = None) -> Rendered:
     """Render a conversation that ends with the assistant.
 
-    The mask is true on the text and the ``<|end|>`` of every assistant turn, and nowhere else.
+    The mask is true on what the model writes, the text and the end token of every assistant turn, and nowhere else.
 
     What is longer than ``max_length`` tokens is cut, in this order, until it fits:
 
     1. whole exchanges (everything up to and including one reply), oldest first; the leading system
        messages stay;
     2. in the last exchange, the prompt's text from its left, then the system's text from its left
-       (a message without text left goes, except the one the reply answers);
-    3. the reply from its right, its ``<|end|>`` first: a model must not learn to stop where we cut.
+       (a message without text left goes, except the one the reply answers; with a chat template also where it
+       demands the message, or would put a longer one of its own in its place);
+    3. the reply from its right, its end token first: a model must not learn to stop where we cut.
 
     At least one trained token always remains. Errors: no message, a last message that is not the
-    assistant's, or a ``max_length`` that cannot hold the markers and one trained token.
+    assistant's, roles that the chat template refuses, or a ``max_length`` that cannot hold the markers and one
+    trained token.
     """
     _check_last(messages, "assistant", "a conversation to learn from")
     return _fit(tokenizer, messages, max_length)
 
 
 def render_prompt(tokenizer: Tokenizer, messages: Sequence[Message], max_length: int | None = None) -> Rendered:
-    """Render a conversation that ends with the user, up to and including the ``<|assistant|>`` to write after.
+    """Render a conversation that ends with the user, up to where the model writes.
 
     The mask is false throughout. ``render(messages + [reply])`` begins with exactly these ids when nothing
     is cut. Cutting is as in :func:`render`, and keeps at least one token of the last message's text.
@@ -109,81 +93,143 @@ def _check_last(messages: Sequence[Message], role: Role, what: str) -> None:
 
 
 def _fit(tokenizer: Tokenizer, messages: Sequence[Message], max_length: int | None) -> Rendered:
-    """Cut the turns to ``max_length`` and lay them out; a prompt is a conversation whose reply is not begun."""
-    turns = [_Turn(message.role, tokenizer.encode(message.content)) for message in messages]
-    is_prompt = messages[-1].role == "user"
-    if is_prompt:
-        turns.append(_Turn("assistant", [], ended=False))
-    if max_length is None or 1 + _total(turns) <= max_length:
-        return _lay_out(tokenizer, turns, is_prompt, truncated=False)
-
-    room = max_length - 1  # <|begin|> always stays
-    system, exchanges = _split(turns)
-    excess = _total(turns) - room
-    while len(exchanges) > 1 and excess > 0:
-        excess -= _total(exchanges.pop(0))
-    if excess <= 0:
-        kept = [turn for exchange in exchanges for turn in exchange]
-        return _lay_out(tokenizer, [*system, *kept], is_prompt, truncated=True)
-
-    ((*prompt, reply),) = exchanges
-    _require_room(max_length, prompt, is_prompt)
-    excess = _cut_from_left(prompt, excess, keep=1 if is_prompt else 0, keep_last=True)
-    excess = _cut_from_left(system, excess, keep=0, keep_last=False)
-    if excess > 0:  # only a reply can be left over: a prompt's has no text
-        reply.ended = False
-        excess -= 1
-        if excess > 0:
-            del reply.text[-excess:]
-    return _lay_out(tokenizer, [*system, *prompt, reply], is_prompt, truncated=True)
+    """Lay a conversation out and cut it to ``max_length``; a prompt is one whose reply is not begun."""
+    fitting = _Fitting(tokenizer, messages)
+    if max_length is None or fitting.size <= max_length:
+        return fitting.rendered(truncated=False)
+    fitting.cut_to(max_length)
+    return fitting.rendered(truncated=True)
 
 
-def _total(turns: Sequence[_Turn]) -> int:
-    return sum(map(len, turns))
+class _Fitting:
+    """A conversation on its way to a length: which messages are kept, and how much of their text is cut."""
+
+    def __init__(self, tokenizer: Tokenizer, messages: Sequence[Message]) -> None:
+        self.tokenizer, self.is_prompt = tokenizer, messages[-1].role == "user"
+        self.messages = [*messages, Message(role="assistant", content="")] if self.is_prompt else messages
+        self.kept: Sequence[int] = range(len(self.messages))
+        self.left: dict[int, int] = {}  # message -> tokens left of its text, where it is cut
+        self.prompt: list[_Piece] = []
+        self.reply: list[_Piece] = []
+        self.lay()
+
+    def lay(self) -> None:
+        """Put the kept messages into the frame of their roles."""
+        kept = self.kept
+        messages = self.messages if len(kept) == len(self.messages) else [self.messages[i] for i in kept]
+        frame = self.tokenizer.layout.frame(tuple([message.role for message in messages]))
+        texts = [message.content for message in messages]
+        if frame.strips:
+            texts = [_stripped(text, *ends) for text, ends in zip(texts, frame.strips, strict=True)]
+        self.prompt = self._pieces(frame.items[: frame.reply], texts)
+        self.reply = [] if self.is_prompt else self._pieces(frame.items[frame.reply :], texts)
+        for piece in self.prompt if self.left else ():
+            if piece.message in self.left:
+                del piece.ids[: max(len(piece.ids) - self.left[piece.message], 0)]
+
+    def _pieces(self, items: Sequence[Fixed | Run], texts: Sequence[str]) -> list[_Piece]:
+        pieces: list[_Piece] = []
+        for item in items:
+            if isinstance(item, Fixed):
+                pieces.append(_Piece(list(item.ids), None, item.trained))
+                continue
+            spans = item.spans
+            if len(spans) == 1 and isinstance(place := spans[0].text, int):
+                ids = self.tokenizer.encode_after(item.opening, texts[place])
+                pieces.append(_Piece(ids, self.kept[place], spans[0].trained))
+                continue
+            parts = [texts[span.text] if isinstance(span.text, int) else span.text for span in spans]
+            for ids, number in self.tokenizer.encode_parts(item.opening, parts):
+                text = spans[number].text
+                pieces.append(_Piece(ids, self.kept[text] if isinstance(text, int) else None, spans[number].trained))
+        return pieces
+
+    @property
+    def size(self) -> int:
+        return _total(self.prompt) + _total(self.reply)
+
+    def rendered(self, truncated: bool) -> Rendered:
+        ids: list[int] = []
+        mask: list[bool] = []
+        for pieces in (self.prompt, self.reply):
+            for piece in pieces:
+                ids += piece.ids
+                mask += [piece.trained and not self.is_prompt] * len(piece.ids)
+        return Rendered(ids, mask, truncated)
+
+    def cut_to(self, max_length: int) -> None:
+        """The three rules of :func:`render`, in their order."""
+        system, exchanges = _split(self.messages)
+        while len(exchanges) > 1 and self.size > max_length:
+            exchanges.pop(0)
+            self.kept = [*system, *(i for exchange in exchanges for i in exchange)]
+            self.lay()
+        if self.size <= max_length:
+            return
+        ((*prompt, _),) = exchanges
+        answered = prompt[-1] if prompt else None
+        for index in [*prompt, *system]:
+            if self.size <= max_length:
+                return
+            stays = index == answered
+            self._cut_from_left(index, self.size - max_length, keep=1 if stays and self.is_prompt else 0)
+            if not stays and not self._text_of(index):
+                self._drop(index)
+        if self.size > max_length:
+            self._cut_reply(max_length)
+
+    def _text_of(self, index: int) -> list[int]:
+        return next((piece.ids for piece in self.prompt if piece.message == index), [])
+
+    def _cut_from_left(self, index: int, excess: int, keep: int) -> None:
+        ids = self._text_of(index)
+        cut = min(excess, max(len(ids) - keep, 0))
+        del ids[:cut]
+        self.left[index] = len(ids)
+
+    def _drop(self, index: int) -> None:
+        """Take a message without text out, unless the format cannot do without or makes the rest longer."""
+        before = self.kept, self.prompt, self.reply, self.size
+        self.kept = [i for i in self.kept if i != index]
+        try:
+            self.lay()
+            better = self.size < before[3]
+        except InputError:
+            better = False
+        if not better:
+            self.kept, self.prompt, self.reply = before[:3]
+
+    def _cut_reply(self, max_length: int) -> None:
+        excess, length = self.size - max_length, _total(self.reply)
+        if excess >= length:
+            what = "a prompt and one token of its text" if self.is_prompt else "a conversation and one trained token"
+            needed = self.size - max(length - 1, 0)
+            raise InputError(f"max_length {max_length} cannot hold {what}; it needs at least {needed}")
+        while excess > 0:
+            last = self.reply[-1]
+            gone = min(excess, len(last.ids))
+            del last.ids[len(last.ids) - gone :]
+            excess -= gone
+            if not last.ids:
+                self.reply.pop()
 
 
-def _split(turns: Sequence[_Turn]) -> tuple[list[_Turn], list[list[_Turn]]]:
-    """The leading system turns, and the exchanges: each ends with an assistant turn, the only one in it."""
-    first = next(i for i, turn in enumerate(turns) if turn.role != "system")
-    exchanges: list[list[_Turn]] = [[]]
-    for turn in turns[first:]:
-        exchanges[-1].append(turn)
-        if turn.role == "assistant":
+def _total(pieces: Sequence[_Piece]) -> int:
+    return sum([len(piece.ids) for piece in pieces])
+
+
+def _stripped(text: str, left: str | None, right: str | None) -> str:
+    """A text as the format has it; see :class:`Frame`."""
+    text = text if left == "" else text.lstrip(left)
+    return text if right == "" else text.rstrip(right)
+
+
+def _split(messages: Sequence[Message]) -> tuple[list[int], list[list[int]]]:
+    """The leading system messages, and the exchanges: each ends with one of the assistant, the only one in it."""
+    first = next(i for i, message in enumerate(messages) if message.role != "system")
+    exchanges: list[list[int]] = [[]]
+    for index in range(first, len(messages)):
+        exchanges[-1].append(index)
+        if messages[index].role == "assistant":
             exchanges.append([])
-    return list(turns[:first]), exchanges[:-1]
-
-
-def _require_room(max_length: int, prompt: Sequence[_Turn], is_prompt: bool) -> None:
-    """What no cut removes: <|begin|>, the markers of the message answered, <|assistant|>, and one token."""
-    needed = 1 + (2 if prompt else 0) + 1 + (1 if not is_prompt or prompt[-1].text else 0)
-    if max_length < needed:
-        what = "a prompt and one token of its text" if is_prompt else "a conversation and one trained token"
-        raise InputError(f"max_length {max_length} cannot hold {what}; it needs at least {needed}")
-
-
-def _cut_from_left(turns: list[_Turn], excess: int, keep: int, keep_last: bool) -> int:
-    """Cut ``excess`` tokens of text, oldest first, and drop turns left without text; return what is still too much.
-
-    With ``keep_last`` the last turn always stays, with at least ``keep`` tokens of its text.
-    """
-    while turns and excess > 0:
-        stays = keep_last and len(turns) == 1
-        turn = turns[0]
-        cut = min(excess, max(len(turn.text) - (keep if stays else 0), 0))
-        del turn.text[:cut]
-        excess -= cut
-        if turn.text or stays:
-            # Either the excess is gone, or this is as far as the turn may be cut.
-            break
-        excess -= len(turn)  # the two markers
-        turns.pop(0)
-    return excess
-
-
-def _lay_out(tokenizer: Tokenizer, turns: Sequence[_Turn], is_prompt: bool, truncated: bool) -> Rendered:
-    ids, mask = [tokenizer.bos_id], [False]
-    for turn in turns:
-        body = [*turn.text, tokenizer.eos_id] if turn.ended else turn.text
-        ids += [tokenizer.role_ids[turn.role], *body]
-        mask += [False, *[turn.role == "assistant" and not is_prompt] * len(body)]
-    return Rendered(ids, mask, truncated)
+    return list(range(first)), exchanges[:-1]

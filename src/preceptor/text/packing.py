@@ -42,13 +42,13 @@ def padding_share(segments: Ints) -> float:
 
 
 def pack_documents(
-    documents: Sequence[Sequence[int]], length: int, *, bos_id: int = BEGIN_ID, pad_id: int = PAD_ID
+    documents: Sequence[Sequence[int]], length: int, *, bos_id: int | None = BEGIN_ID, pad_id: int = PAD_ID
 ) -> tuple[Ints, Ints]:
     """Write the documents one after the other into rows of ``length`` tokens: ids (N, T) and segments (N, T).
 
-    Each document opens with ``<|begin|>`` (put before it if it is not there); empty ones are skipped. Every row is
-    full but the last: a document that reaches the end of its row goes on in the next as a new segment, without
-    a second ``<|begin|>`` and without sight of its first part.
+    Each document opens with ``bos_id`` (put before it if it is not there; None: the vocabulary has no such token);
+    empty ones are skipped. Every row is full but the last: a document that reaches the end of its row goes on in
+    the next as a new segment, without a second begin and without sight of its first part.
     """
     if length < 1:
         raise InputError(f"length {length} leaves no place for a token; use at least 1")
@@ -56,7 +56,8 @@ def pack_documents(
     for document in documents:
         if len(document):
             part = np.asarray(document, dtype=np.int32)
-            parts.append(part if part[0] == bos_id else np.concatenate([np.array([bos_id], dtype=np.int32), part]))
+            opens = bos_id is None or part[0] == bos_id
+            parts.append(part if opens else np.concatenate([np.array([bos_id], dtype=np.int32), part]))
     sizes = np.array([part.size for part in parts], dtype=np.int64)
     total = int(sizes.sum())
     ids = np.full(-(-total // length) * length, pad_id, dtype=np.int32)

@@ -1,11 +1,13 @@
-"""A byte-level BPE tokenizer whose special tokens cannot be typed.
+"""A tokenizer whose special tokens cannot be typed: one that Preceptor trained, or that of any Hugging Face model.
 
-It is the `tokenizers` library's, saved in Hugging Face's files, so `transformers` and vLLM load it unchanged.
+Both are the `tokenizers` library's and live in Hugging Face's files, so `transformers` and vLLM load what
+is saved unchanged. With it comes the layout of conversations: the chat template that the model has, else ours.
 """
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -13,23 +15,31 @@ import tokenizers
 from tokenizers import AddedToken, decoders, models, pre_tokenizers, trainers
 
 from preceptor.errors import InputError
-from preceptor.files import read_text, write_atomic, write_json
-from preceptor.text.conversation import CHAT_TEMPLATE
+from preceptor.files import write_atomic
+from preceptor.text.codec import Codec, Part, check_unicode
+from preceptor.text.foreign import read_foreign
+from preceptor.text.huggingface import CONFIG, GENERATION, TOKENIZER, read_source
+from preceptor.text.layout import CHAT_TEMPLATE, Opening, OurLayout, Role
+from preceptor.text.parts import Parts
+from preceptor.text.specials import Specials
 
 # The order is the id: 0 to 6 in every tokenizer of ours. Pad is never the end, else the end would lose its label.
 SPECIALS = ("<|pad|>", "<|begin|>", "<|end|>", "<|system|>", "<|user|>", "<|assistant|>", "<|mask|>")
 PAD_ID, BEGIN_ID, END_ID, SYSTEM_ID, USER_ID, ASSISTANT_ID, MASK_ID = range(len(SPECIALS))
 MIN_VOCAB_SIZE = len(SPECIALS) + 256  # specials and every byte: any text can be encoded
 
+_OURS = Specials(BEGIN_ID, (END_ID,), END_ID, PAD_ID, MASK_ID, frozenset(range(len(SPECIALS))))
+
 
 class Tokenizer:
-    """Text to ids and back. Any Unicode text round-trips; special tokens only come from the renderer."""
+    """Text to ids and back. Special tokens only come from the renderer. With ours, any Unicode text round-trips."""
 
-    def __init__(self, backend: tokenizers.Tokenizer) -> None:
-        # Without this, "<|user|>" in someone's text would become the real marker. It is not saved with
-        # the file, so a chat template read by `transformers` still gets its markers.
-        backend.encode_special_tokens = True
+    def __init__(self, backend: tokenizers.Tokenizer, parts: Parts | None = None) -> None:
         self._backend = backend
+        self._parts = parts = _our_parts(backend) if parts is None else parts
+        self._codec, self._specials = parts.codec, parts.specials
+        self._skipped = parts.specials.ids.union(parts.specials.eos_ids)
+        self.layout = parts.layout
 
     @classmethod
     def train(cls, texts: Iterable[str], vocab_size: int) -> Self:
@@ -57,26 +67,34 @@ class Tokenizer:
 
     @classmethod
     def load(cls, directory: Path) -> Self:
-        """Read what :meth:`save` wrote. Only ``tokenizer.json`` is needed."""
-        path = Path(directory) / "tokenizer.json"
-        text = read_text(path)
-        try:
-            backend = tokenizers.Tokenizer.from_str(text)
-        except Exception as error:  # the library raises bare Exception for anything malformed
-            raise InputError(f"{path}: not a tokenizer ({error}); write it with `preceptor tokenizer`") from None
-        added = backend.get_added_tokens_decoder()
-        for number, token in enumerate(SPECIALS):
-            found = added.get(number)
-            if found is None or found.content != token or not found.special:
-                raise InputError(
-                    f"{path}: token {number} is not the special {token}; use a tokenizer made by `preceptor tokenizer`"
-                )
-        return cls(backend)
+        """Read the tokenizer of a Hugging Face directory, ours or another's. Only ``tokenizer.json`` is needed.
+
+        A directory without a chat template gets our layout. Its role markers are new special tokens then, in
+        :attr:`added` with their ids; so is a pad token where the vocabulary has nothing to pad with. A model
+        with fewer rows than :attr:`vocab_size` must be given the missing ones. Raises :class:`InputError` for
+        files that are missing or malformed, and a chat template that is of no use.
+        """
+        source = read_source(Path(directory))
+        found = source.backend.get_added_tokens_decoder()
+        first = [found.get(number) for number in range(len(SPECIALS))]
+        if tuple(token.content if token else "" for token in first) == SPECIALS:
+            for number, token in enumerate(first):
+                if token is None or not token.special:
+                    raise InputError(
+                        f"{source.directory / TOKENIZER}: token {number} is not the special {SPECIALS[number]}; "
+                        "use a tokenizer made by `preceptor tokenizer`"
+                    )
+            if source.template in (None, CHAT_TEMPLATE):
+                return cls(source.backend)
+        return cls(source.backend, read_foreign(source))
 
     def save(self, directory: Path) -> None:
-        """Write ``tokenizer.json`` and ``tokenizer_config.json`` into ``directory``, beside what is there."""
-        write_atomic(Path(directory) / "tokenizer.json", self._backend.to_str(pretty=True))
-        write_json(Path(directory) / "tokenizer_config.json", _hugging_face_config())
+        """Write the tokenizer's files into ``directory``, beside what is there.
+
+        Another's files stay as they were, but for what was added or could not be kept (see `foreign`).
+        """
+        for name, content in self._parts.files().items():
+            write_atomic(Path(directory) / name, content)
 
     def encode(self, text: str) -> list[int]:
         """The ids of ``text``; nothing is added, and a special token in it is text like any other."""
@@ -84,61 +102,104 @@ class Tokenizer:
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
         """:meth:`encode` of each text, on all threads."""
-        try:
-            encodings = self._backend.encode_batch(list(texts), add_special_tokens=False)
-        except TypeError:  # what the library says to a string that is no valid Unicode
-            for text in texts:
-                _check_unicode(text)
-            raise
-        return [encoding.ids for encoding in encodings]
+        return self._codec.encode_batch(texts)
+
+    def encode_after(self, opening: Opening, text: str) -> list[int]:
+        """A text at its place in a conversation; see :meth:`Codec.encode_after`."""
+        return self._codec.encode_after(opening, text)
+
+    def encode_parts(self, opening: Opening, texts: Sequence[str]) -> list[Part]:
+        """Texts that stand together as one in a conversation; see :meth:`Codec.encode_parts`."""
+        return self._codec.encode_parts(opening, texts)
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of ``ids`` without the special tokens; bytes that are no UTF-8 become U+FFFD."""
-        return self._backend.decode(list(ids), skip_special_tokens=True)
+        return self._codec.decode(ids, self._skipped)
 
     @property
     def vocab_size(self) -> int:
-        return self._backend.get_vocab_size()
+        """Ids run from 0 to this; a model may have more rows."""
+        return self._parts.vocab_size
+
+    @property
+    def added(self) -> Mapping[str, int]:
+        """Tokens that the loaded vocabulary did not have, and their ids, the last ones. Empty once it is saved."""
+        return self._parts.added
 
     @property
     def pad_id(self) -> int:
-        return PAD_ID
+        """Never one of :attr:`eos_ids`."""
+        return self._specials.pad_id
 
     @property
-    def bos_id(self) -> int:
-        return BEGIN_ID
+    def bos_id(self) -> int | None:
+        """What a text of a corpus opens with, if anything does."""
+        return self._specials.bos_id
 
     @property
     def eos_id(self) -> int:
-        return END_ID
+        """The end of a turn."""
+        return self._specials.eos_ids[0]
 
     @property
-    def mask_id(self) -> int:
-        return MASK_ID
+    def eos_ids(self) -> tuple[int, ...]:
+        """Every token at which a response stops, :attr:`eos_id` first."""
+        return self._specials.eos_ids
 
     @property
-    def role_ids(self) -> dict[str, int]:
-        return {"system": SYSTEM_ID, "user": USER_ID, "assistant": ASSISTANT_ID}
+    def document_end_id(self) -> int:
+        """What a text of a corpus closes with."""
+        return self._specials.document_end_id
+
+    @property
+    def mask_id(self) -> int | None:
+        """What hides a token in masked language modelling, if there is such a token."""
+        return self._specials.mask_id
+
+    @property
+    def special_ids(self) -> frozenset[int]:
+        """Every special token."""
+        return self._specials.ids
+
+    @property
+    def role_ids(self) -> dict[Role, int]:
+        """The role markers of our layout; none with a chat template."""
+        return self.layout.role_ids if isinstance(self.layout, OurLayout) else {}
+
+    def document(self, ids: Sequence[int]) -> list[int]:
+        """A text of a corpus between its begin and its end."""
+        begin = [] if self.bos_id is None else [self.bos_id]
+        return [*begin, *ids, self.document_end_id]
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 (hex) of everything that :meth:`save` writes: equal fingerprints give equal ids."""
-        saved = [self._backend.to_str(), json.dumps(_hugging_face_config())]
-        return hashlib.sha256("\0".join(saved).encode()).hexdigest()
+        """SHA-256 (hex) of the table, the template and the special ids: equal fingerprints give equal ids.
+
+        Saving and loading keep it. What else generation_config.json holds is the model's, and not in it.
+        """
+        one = self._specials
+        digest = hashlib.sha256(repr((one.bos_id, one.eos_ids, one.document_end_id, one.pad_id, one.mask_id)).encode())
+        for name, content in sorted(self._parts.files().items()):
+            if name != GENERATION:
+                digest.update(b"%s\0%d\0" % (name.encode(), len(content)) + content)
+        return digest.hexdigest()
 
 
-def _check_unicode(text: str) -> None:
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise InputError(f"character {error.start} of a text is half a surrogate pair; repair the text") from None
+def _our_parts(backend: tokenizers.Tokenizer) -> Parts:
+    layout = OurLayout(BEGIN_ID, END_ID, {"system": SYSTEM_ID, "user": USER_ID, "assistant": ASSISTANT_ID})
+    return Parts(Codec(backend), _OURS, layout, backend.get_vocab_size(), partial(_our_files, backend), added={})
+
+
+def _our_files(backend: tokenizers.Tokenizer) -> dict[str, bytes]:
+    config = json.dumps(_hugging_face_config(), indent=2, ensure_ascii=False) + "\n"
+    return {TOKENIZER: backend.to_str(pretty=True).encode(), CONFIG: config.encode()}
 
 
 def _nonempty(texts: Iterable[str]) -> Iterator[str]:
     """The texts, or an error if there is nothing at all to learn from."""
     empty = True
     for text in texts:
-        _check_unicode(text)
+        check_unicode(text)
         empty = empty and not text
         yield text
     if empty:

@@ -18,7 +18,7 @@ from preceptor.text.tokenizer import Tokenizer
 
 @dataclass(frozen=True)
 class Corpus:
-    """Documents end to end in rows of the context's length; every document opens with bos and closes with eos."""
+    """Documents end to end in rows of the context's length, each between bos (if the vocabulary has one) and eos."""
 
     ids: Tensor  # (N, T) int64
     segments: Tensor  # (N, T) int64; 0 is padding
@@ -29,7 +29,10 @@ class Corpus:
         order = numpy_rng(seed, "corpus", "order").permutation(len(texts))
         encoded = tokenizer.encode_batch([texts[i] for i in order])
         ids, segments = pack_documents(
-            [[tokenizer.bos_id, *text, tokenizer.eos_id] for text in encoded if text], length
+            [tokenizer.document(text) for text in encoded if text],
+            length,
+            bos_id=tokenizer.bos_id,
+            pad_id=tokenizer.pad_id,
         )
         # The last row may hold a single token, which predicts nothing: no batch may consist of it.
         useful = next_token_mask(torch.from_numpy(segments)).any(1).numpy()

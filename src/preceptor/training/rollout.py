@@ -100,7 +100,7 @@ def collect(
     if sampling.top_k or sampling.top_p != 1.0:
         raise ValueError("rollouts are drawn from the policy itself: top_k must be 0 and top_p 1")
     groups = generate(
-        policy, prompts, sampling, eos_id=tokenizer.eos_id, pad_id=tokenizer.pad_id, keys=keys, max_slots=256
+        policy, prompts, sampling, eos_id=tokenizer.eos_ids, pad_id=tokenizer.pad_id, keys=keys, max_slots=256
     )
     episodes = [group[0] for group in groups]
     return assess(
