@@ -1,6 +1,8 @@
 """``preceptor data inspect``: what files hold, as tables for a terminal or as JSON."""
 
+import io
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -49,7 +51,10 @@ def inspect_data(
     sources: Sequence[Path], inspector: Inspector, *, as_json: bool, console: Console | None = None
 ) -> list[InputError]:
     """Print what each source holds; give the errors of those that cannot be read."""
-    console = console or Console(highlight=False)
+    if console is None:
+        if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal that has no emoji shows their numbers
+            sys.stdout.reconfigure(errors="backslashreplace")
+        console = Console(highlight=False)
     errors: list[InputError] = []
     reports: list[dict[str, Any]] = []
     for source in sources:
@@ -62,9 +67,11 @@ def inspect_data(
         reports.append(summary)
         if not as_json:
             _show(summary, console)
-            for number, (messages, responses) in enumerate(sample(contents, EXAMPLES), start=1):
+            examples = [_example(*one, inspector, console) for one in sample(contents, EXAMPLES)]
+            examples += [Text(_shown(text)) for text in contents.documents.texts[:1]]
+            for number, example in enumerate(examples, start=1):
                 console.print(Rule(f"example {number}", align="left", style="dim"))
-                console.print(_example(messages, responses, inspector, console), soft_wrap=False)
+                console.print(example)
             console.print()
     if as_json:
         # Nothing but ASCII: what stands in the data cannot act on a terminal, and no encoding can fail.

@@ -18,6 +18,7 @@ from typing import Any
 
 from preceptor.errors import InputError
 from preceptor.feedback.readers.places import Place
+from preceptor.feedback.readers.tables import present
 
 FIRST_SAFE_VERSION = 4
 PLAIN_FORMATS = ("json", "csv", "parquet", "arrow", "text", "cache")
@@ -94,7 +95,7 @@ def rows(name: HubName) -> Iterator[tuple[Place, dict[str, Any]]]:
     except Exception as error:
         raise _failure(name, error) from None
     for number, row in enumerate(table, start=1):
-        yield Place(str(name), number, is_row=True), dict(row)
+        yield Place(str(name), number, is_row=True), present(dict(row))
 
 
 def _split(name: HubName, splits: list[str]) -> str:

@@ -214,12 +214,12 @@ def reader_for(record: dict[str, Any], wanted: Wanted | None, place: Place) -> R
 
 
 def _nearest(record: dict[str, Any], wanted: Wanted | None) -> list[Reader]:
-    """Our own format of what is wanted and the two that share most of their fields with the record."""
+    """The two that share most of their fields with the record, the more general first; else our own format."""
 
     def shared(reader: Reader) -> float:
         return len(record.keys() & set(reader.fields)) / len(reader.fields)
 
-    of_use = [reader for reader in READERS if wanted in (None, "prompts", *reader.gives)]
+    of_use = [reader for reader in reversed(READERS) if wanted in (None, "prompts", *reader.gives)]
     close = sorted((reader for reader in of_use if shared(reader)), key=shared, reverse=True)[:2]
     ours = [BY_NAME[wanted]] if wanted else [BY_NAME["messages"], BY_NAME["preferences"]]
     return [*dict.fromkeys(close or ours)]

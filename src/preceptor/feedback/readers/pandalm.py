@@ -2,7 +2,8 @@
 
 ``annotator1``, ``annotator2``, ... are 1 if the first response is better, 2 if the second is, 0 for a
 tie. Each annotator's judgement is a ranking of its own, so that their agreement can be measured. Some responses
-stand in the file as JSON's true, where a model had answered "True"; they are that word again here.
+stand in the file as JSON's true, where a model had answered "True"; they are that word again here. Where a
+model had answered nothing, the annotators have judged that, and it stays.
 """
 
 import re
@@ -47,7 +48,7 @@ def read_judged(record: dict[str, Any], place: Place, into: Collected) -> None:
         if judged not in ("0", "1", "2"):
             raise place.error(f"{name}: must be 0 for a tie, 1 or 2 for the better one; a record is {PANDALM}")
         messages = [Message(role="user", content=content)]
-        add_ranking(messages, responses, RANKS[int(judged)], "pandalm", place, into, labeler=name)
+        add_ranking(messages, responses, RANKS[int(judged)], "pandalm", place, into, labeler=name, keep_blank=True)
 
 
 def _annotators(record: dict[str, Any]) -> list[str]:

@@ -18,6 +18,8 @@ from preceptor.feedback.readers.tables import csv_rows, delimiter_of, parquet_ro
 from preceptor.feedback.readers.unpacking import Packing, read_unpacked
 
 Form = Literal["JSON lines", "JSON array", "CSV", "TSV", "Parquet", "zip", "text", "dataset of the hub"]
+# A record in memory takes a hundred times what a small one takes in a packed file. What is not packed shows its size.
+MAX_PACKED_RECORDS = 4_000_000
 LOOKED_AT = 2**20  # bytes at the beginning that the form is seen from
 
 
@@ -33,6 +35,12 @@ class Opened:
 
     def records(self) -> Iterator[tuple[Place, dict[str, Any]]]:
         """The records in order, with their places. Anything that is not a record is an :class:`InputError`."""
+        for count, (place, record) in enumerate(self._records(), start=1):
+            if count > MAX_PACKED_RECORDS and (self.packing or self.form == "Parquet"):
+                raise place.error(f"is packed and holds more than {MAX_PACKED_RECORDS:,} records; split it")
+            yield place, record
+
+    def _records(self) -> Iterator[tuple[Place, dict[str, Any]]]:
         if self.dataset is not None:
             yield from hub.rows(self.dataset)
         elif self.form == "Parquet":

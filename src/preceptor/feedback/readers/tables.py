@@ -10,7 +10,7 @@ from typing import Any
 
 from preceptor.errors import InputError
 from preceptor.feedback.readers.places import Place
-from preceptor.feedback.readers.unpacking import MAX_RATIO, MAX_UNPACKED_BYTES, check_ratio
+from preceptor.feedback.readers.unpacking import check_ratio
 
 # CSV has no lists. In these columns a cell that holds a JSON list or object is one; elsewhere it is text.
 STRUCTURED = frozenset(
@@ -23,6 +23,7 @@ MAX_CELL_CHARACTERS = 2**24
 MAX_HEADER_CHARACTERS = 60  # of one column's name; a longer one is a sentence
 BATCH_BYTES = 2**28  # of Parquet rows decoded at a time, at most, however its columns are packed
 BATCH_ROWS = 1024
+DECODED_COUNTS_FROM_BYTES = 2**24  # repeated values are stored once, so a small file may well be a few of these
 
 
 def delimiter_of(beginning: str) -> str | None:
@@ -81,6 +82,20 @@ def _is_list_of_records(column: str, value: list[Any]) -> bool:
     return column == "ranks" or (bool(value) and all(isinstance(part, dict) for part in value))
 
 
+def _size(value: Any) -> int:
+    """About the bytes of a value. What Arrow says of its own size leaves out that repeated texts are stored once."""
+    if isinstance(value, (str, bytes)):
+        return len(value)
+    if isinstance(value, dict):
+        return 1 + sum(_size(part) for part in value.values())
+    return 1 + sum(_size(part) for part in value) if isinstance(value, list) else 8
+
+
+def present(row: dict[str, Any]) -> dict[str, Any]:
+    """A row without its nulls: a table has every column in every row, also where a record has no such field."""
+    return {key: value for key, value in row.items() if value is not None}
+
+
 def parquet_rows(name: Path | str, raw: bytes) -> Iterator[tuple[Place, dict[str, Any]]]:
     """One record a row.
 
@@ -99,12 +114,12 @@ def parquet_rows(name: Path | str, raw: bytes) -> Iterator[tuple[Place, dict[str
             widest = max((group.column(k).total_uncompressed_size for k in range(group.num_columns)), default=1)
             size = min(max(BATCH_BYTES // max(widest, 1), 1), BATCH_ROWS)
             for batch in file.iter_batches(batch_size=size, row_groups=[index], use_threads=False):
-                decoded += batch.nbytes + batch.num_rows
-                if decoded > max(MAX_RATIO * len(raw), BATCH_BYTES) or decoded > MAX_UNPACKED_BYTES:
-                    check_ratio(name, 0, decoded)
                 for row in batch.to_pylist():
                     number += 1
-                    yield Place(name, number, is_row=True), row
-    except (pa.ArrowException, OSError, OverflowError, UnicodeDecodeError) as error:
+                    decoded += _size(row)
+                    if decoded > DECODED_COUNTS_FROM_BYTES:
+                        check_ratio(name, len(raw), decoded)
+                    yield Place(name, number, is_row=True), present(row)
+    except (pa.ArrowException, OSError, OverflowError, UnicodeDecodeError, RecursionError) as error:
         reason = " ".join(str(error).split())[:200]
         raise InputError(f"{name}: is damaged or unusual Parquet ({reason}); write it again") from None

@@ -159,8 +159,9 @@ def add_ranking(
     into: Collected,
     labeler: str = "",
     kind: str = "other",
+    keep_blank: bool = False,
 ) -> None:
-    """Add a ranking with its prompt, without responses that are blank; 1 is best."""
+    """Add a ranking with its prompt; 1 is best. Blank responses are left out unless people have judged them as such."""
     if messages[-1].role != "user":
         raise UnusableError(TURNS)
     prompt = text_prompt(messages, source, kind)
@@ -168,7 +169,7 @@ def add_ranking(
     kept = [
         (Response(text=response.text.strip(), model=response.model), rank)
         for response, rank in zip(responses, ranks, strict=True)
-        if response.text.strip()
+        if keep_blank or response.text.strip()
     ]
     if len(kept) < 2:
         into.skip("rankings", TOO_FEW)
