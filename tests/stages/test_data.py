@@ -294,7 +294,7 @@ def test_prompts_of_other_formats_are_kept_together_by_their_beginning(tmp_path:
 
 def test_a_format_that_is_named_for_no_file_is_refused(config: DataConfig, tmp_path: Path) -> None:
     wrong = config.model_copy(update={"formats": {"tree.jsonl": "alpaca"}})
-    with pytest.raises(InputError, match="data.formats names tree.jsonl, which no other key of data does"):
+    with pytest.raises(InputError, match=r"data.formats names tree.jsonl, which no other key of data does"):
         run(wrong, tmp_path / "data")
     named = config.model_copy(update={"formats": {str(config.rankings[0]): "hh-rlhf"}})
     with pytest.raises(InputError, match=r"trees.jsonl:1: .*transcripts"):
