@@ -7,12 +7,11 @@ the types of :mod:`preceptor.feedback.schema`.
 
 from preceptor.feedback.readers.collected import Collected
 from preceptor.feedback.readers.documents import Documents, read_documents
-from preceptor.feedback.readers.formats import Formats, read_demonstrations, read_prompts, read_rankings
+from preceptor.feedback.readers.formats import read_demonstrations, read_prompts, read_rankings
 
 __all__ = [
     "Collected",
     "Documents",
-    "Formats",
     "read_demonstrations",
     "read_documents",
     "read_prompts",

@@ -36,17 +36,6 @@ class UnusableError(Exception):
     """A record that is well formed and still cannot be used; the reader's caller counts the reason."""
 
 
-def conversation(value: Any, place: Place, field: str) -> list[Message]:
-    """The messages of a list (or of one message), checked: system messages, then turns, the user first.
-
-    Empty system messages are left out. A list that begins with the assistant is allowed only to
-    :func:`messages_of`, which this one calls.
-    """
-    messages = messages_of(value, place, field)
-    check_turns(messages)
-    return messages
-
-
 def messages_of(value: Any, place: Place, field: str) -> list[Message]:
     """The messages of a list as they stand, roles in our words."""
     items = [value] if isinstance(value, dict) else value
