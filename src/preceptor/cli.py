@@ -17,7 +17,9 @@ from typing import Any, Literal
 import preceptor
 from preceptor.allocation import keep_freed_memory
 from preceptor.errors import InputError
+from preceptor.printable import printable
 
+INSPECT = "data inspect"
 Kind = Literal["file", "directory", "files", "named directories"]
 
 
@@ -123,10 +125,12 @@ STAGES: dict[str, Verb] = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the program; return its exit code (0 done, 1 failed, 2 unusable input, 130 interrupted)."""
-    options = build_parser().parse_args(arguments)
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words[:2] == INSPECT.split():  # two words, since `data` alone is a stage; argparse knows verbs of one
+        words[:2] = [INSPECT]
+    options = build_parser().parse_args(words)
     try:
-        options.call(options)
-        return 0
+        return options.call(options) or 0
     except InputError as error:
         return _fail(2, " ".join(str(error).split()))
     except KeyboardInterrupt:
@@ -142,7 +146,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _fail(code: int, message: str) -> int:
-    print(f"preceptor: {message}", file=sys.stderr)
+    print(f"preceptor: {printable(message)}", file=sys.stderr)  # it may quote names out of a stranger's file
     return code
 
 
@@ -181,6 +185,9 @@ def build_parser() -> argparse.ArgumentParser:
             stage.add_argument("--" + out.replace("_", "-"), type=Path, required=required, metavar="PATH", help=text)
         stage.add_argument("--recipe", default="quickstart", help="recipe with the settings (default: quickstart)")
         _common(stage)
+        if name == "data":
+            stage.epilog = "See also: preceptor data inspect FILE, which prints what a file holds."
+            _add_inspect(verbs)
     _add_chat(verbs)
     return parser
 
@@ -208,6 +215,16 @@ def _add(parser: argparse.ArgumentParser, argument: Argument) -> None:
     parser.add_argument(
         argument.option, type=kind, required=argument.required, metavar=metavar, help=argument.help, **more
     )
+
+
+def _add_inspect(verbs: Any) -> None:
+    inspect = verbs.add_parser(INSPECT, help="print what files hold, before training", description=inspect_verb.__doc__)
+    inspect.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="a file, or a dataset of the hub")
+    inspect.add_argument("--model", type=Path, metavar="DIR", help="a model or tokenizer, to count and show tokens")
+    inspect.add_argument("--context", type=int, metavar="N", help="count what is longer than N tokens, and cut to it")
+    inspect.add_argument("--format", metavar="NAME", help="read as this format, whatever the content looks like")
+    inspect.add_argument("--json", action="store_true", help="print the figures as JSON")
+    inspect.set_defaults(call=inspect_verb)
 
 
 def _add_chat(verbs: Any) -> None:
@@ -255,6 +272,19 @@ def stage_verb(name: str, options: argparse.Namespace) -> None:
     outs = {out: getattr(options, out) for out in ("out", *verb.more_outs)}
     summary = run_alone(stage_function(name), name, recipe, inputs, outs, Progress(quiet=options.quiet))
     print(json.dumps(summary, indent=2, ensure_ascii=False))
+
+
+def inspect_verb(options: argparse.Namespace) -> int:
+    """Print what files hold: the format recognised, counts, lengths, rankings, what is left out, the first examples."""
+    from preceptor.inspect_data import Inspector, inspect_data
+    from preceptor.stages.data import DataConfig
+
+    characters = DataConfig().document_characters
+    inspector = Inspector(options.model, options.context, options.format, characters)
+    errors = inspect_data(options.paths, inspector, as_json=options.json)
+    for error in errors:
+        _fail(2, " ".join(str(error).split()))
+    return 2 if errors else 0
 
 
 def chat_verb(options: argparse.Namespace) -> None:

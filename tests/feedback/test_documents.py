@@ -102,7 +102,7 @@ def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path: Path, monkeypatch: py
     bomb = make_zip(tmp_path / "z.zip", **{"a.txt": b" " * 3_000_000})
     with pytest.raises(InputError, match="unpacks to 3,000,000 bytes"):
         read_documents([bomb], 100)
-    monkeypatch.setattr(documents, "MAX_UNZIPPED_BYTES", 10)
+    monkeypatch.setattr(documents, "MAX_UNPACKED_BYTES", 10)
     with pytest.raises(InputError, match="unpacks to 6 bytes"):
         read_documents([make_zip(tmp_path / "y.zip", **{"a.txt": "abcdef", "b.txt": "ghijkl"})], 100)
     monkeypatch.setattr(documents, "MAX_MEMBERS", 1)

@@ -200,13 +200,17 @@ def test_preferences_that_no_ranking_has_are_counted(tmp_path: Path) -> None:
 BAD_RANKINGS = [
     ("{oops", r"r:2: not valid JSON .*one JSON object a line"),
     ("[1]", r"r:2: holds no JSON object"),
-    ({"x": 1}, r"r:2: a record with the fields 'x' is of no known format; a ranking is"),
+    (
+        {"x": 1},
+        r"r:2: a record with the fields 'x' fits no format; a ranking \(rankings\) is .*; the others are",
+    ),
     ({**RANKING, "ranks": [1, 2]}, r"r:2: .*2 ranks for 3 responses"),
     ({**RANKING, "ranks": [0, 1, 2]}, r"r:2: .*ranks count from 1"),
     ({**RANKING, "rank": []}, r"r:2: rank: Extra inputs .*a ranking is"),
     ({**RANKING, "responses": [{"text": "a"}], "ranks": [1]}, r"r:2: ranks a single response.*at least 2"),
     ({**RANKING, "messages": [USER, REPLY]}, r"r:2: messages: the prompt must end with words of the user"),
-    (DEMONSTRATION, r"r:2: responses: Field required; a ranking is"),
+    ({**DEMONSTRATION, "ranks": [1, 2]}, r"r:2: responses: Field required; a ranking is"),
+    (DEMONSTRATION, r"r:2: is a demonstration, which gives no rankings; list the file under demonstrations"),
     ({"id": "s", "instruction": "x", "instances": []}, r"r:2: is a self-instruct task.*under demonstrations"),
     ({"message_id": "m", "parent_id": "p", "text": "x"}, r"r:2: is a single message of Open Assistant's"),
     ({"message_tree_id": "t", "prompt": {"text": "x"}}, r"r:2: prompt.message_id: Field required; a tree is"),
@@ -228,7 +232,10 @@ def test_a_mistake_in_a_ranking_names_file_line_and_mend(tmp_path: Path, row: An
 
 
 BAD_DEMONSTRATIONS = [
-    (RANKING, r"d:2: is a ranking and not one of the demonstrations; list the file under rankings"),
+    (
+        RANKING,
+        r"d:2: is a ranking, which gives no demonstrations.*under rankings, or set data.best_ranked",
+    ),
     ({**DEMONSTRATION, "messages": [USER]}, r"d:2: messages: .*a demonstration is"),
     ({**DEMONSTRATION, "messages": [USER, USER]}, r"d:2: .*must end with a message of the assistant"),
     ({**DEMONSTRATION, "messages": [REPLY, REPLY]}, r"d:2: messages: the prompt must end with words of the user"),

@@ -256,3 +256,46 @@ def test_the_built_in_world_is_written_by_its_own_writer(tmp_path: Path, monkeyp
 
 def test_every_key_says_what_it_is() -> None:
     assert all(field.description for field in DataConfig.model_fields.values())
+
+
+def pair(number: int) -> dict[str, Any]:
+    return {"prompt": f"Which, {number}?", "chosen": f"This {number}.", "rejected": "That."}
+
+
+def test_comparisons_alone_give_all_three_if_the_best_are_to_be_learnt(tmp_path: Path) -> None:
+    path = lines(tmp_path / "pairs.jsonl", [pair(number) for number in range(60)])
+    config = DataConfig(source="files", demonstrations=[path], rankings=[path], heldout_share=0.2, dev_share=0.1)
+    with pytest.raises(
+        InputError, match=r"gives no demonstrations; list the file under rankings, or set data.best_ranked"
+    ):
+        run(config, tmp_path / "refused")
+    counts = run(config.model_copy(update={"best_ranked": True}), tmp_path / "data")["counts"]
+    total = [sum(count for name, count in counts.items() if name.startswith(kind)) for kind in ("demo", "rank", "prom")]
+    assert total == [60, 60, 60]
+    (first, *_) = read_jsonl(tmp_path / "data" / "demonstrations.jsonl", Demonstration)
+    assert first.messages[-1].content.startswith("This")
+
+
+def test_prompts_of_other_formats_are_kept_together_by_their_beginning(tmp_path: Path) -> None:
+    """They name no users, so that two turns of one conversation would else be two strangers."""
+    turns = [{"role": "assistant", "content": "So."}, {"role": "user", "content": "And then?"}]
+    begun = [{"messages": [{"role": "user", "content": f"Hello {number}."}]} for number in range(60)]
+    rows = [*begun, *({"messages": [*row["messages"], *turns]} for row in begun)]
+    path = lines(tmp_path / "chats.jsonl", rows)
+    config = DataConfig(source="files", prompts=[path], heldout_share=0.3, dev_share=0.2)
+    run(config, tmp_path / "data")
+    parts: dict[str, set[str]] = {}
+    for part in ("train", "dev", "heldout"):
+        for row in read_jsonl(tmp_path / "data" / f"prompts_{part}.jsonl", Prompt):
+            parts.setdefault(row.messages[0].content, set()).add(part)
+    assert len(parts) == 60
+    assert all(len(names) == 1 for names in parts.values())
+
+
+def test_a_format_that_is_named_for_no_file_is_refused(config: DataConfig, tmp_path: Path) -> None:
+    wrong = config.model_copy(update={"formats": {"tree.jsonl": "alpaca"}})
+    with pytest.raises(InputError, match=r"data.formats names tree.jsonl, which no other key of data does"):
+        run(wrong, tmp_path / "data")
+    named = config.model_copy(update={"formats": {str(config.rankings[0]): "hh-rlhf"}})
+    with pytest.raises(InputError, match=r"trees.jsonl:1: .*transcripts"):
+        run(named, tmp_path / "data")

@@ -53,23 +53,33 @@ class DataConfig(Config):
     atlas: AtlasConfig = Field(AtlasConfig(), description="The built-in world; used if the source is 'atlas'.")
     text: list[Path] = Field(
         [],
-        description="Files to pretrain on: plain text (UTF-8), zips of .txt files, or JSONL with a 'text' a line. "
-        "This and the next three keys are used if the source is 'files'.",
+        description="Files to pretrain on: plain text (UTF-8), zips of .txt files, or JSON or Parquet with a 'text' a "
+        "record. Here and in the next three keys a file may be packed by gzip or zstd, and a dataset of the hub may "
+        "stand for one, as owner/name[@revision][:config][/split]. They are used if the source is 'files'.",
     )
     demonstrations: list[Path] = Field(
         [],
-        description="Files of demonstrations, recognised by what they hold: our own format, Open Assistant's trees, "
-        "self-instruct's tasks, QA-feedback.",
+        description="Files of demonstrations in any format that docs/formats.md lists, recognised by what they hold.",
     )
     rankings: list[Path] = Field(
         [],
-        description="Files of rankings, recognised by what they hold: our own format, Open Assistant's trees, "
-        "QA-feedback. A file may stand here and under demonstrations.",
+        description="Files of rankings in any format that docs/formats.md lists, recognised by what they hold. A file "
+        "may stand here and under demonstrations.",
     )
     prompts: list[Path] = Field(
         [],
-        description="Further prompts for PPO and evaluation in our own format, with users. Demonstrations and "
-        "rankings bring their own prompts.",
+        description="Further prompts for PPO and evaluation, in our own format with users or in any other. "
+        "Demonstrations and rankings bring their own prompts.",
+    )
+    formats: dict[str, str] = Field(
+        {},
+        description='The format of a file by its path, as in {"a.json" = "alpaca"}, where its content is to be read '
+        "as another than the one it is recognised as.",
+    )
+    best_ranked: bool = Field(
+        False,
+        description="Whether a file of rankings that stands under demonstrations gives the best response of each "
+        "ranking as a demonstration; else it is refused there.",
     )
     heldout_share: float = Field(
         0.1, gt=0, lt=0.5, description="Share of trees, tasks or users that is held out for measuring (files only)."
@@ -114,25 +124,27 @@ def _from_files(config: DataConfig, out: Path, seed: int) -> dict[str, Any]:
     """Read everything, then split it, then write it: a mistake in the last file costs nothing."""
     if not (config.text or config.demonstrations or config.rankings or config.prompts):
         raise InputError("data: source is 'files' and none is named; set data.text, data.demonstrations, data.rankings")
+    paths = {*config.text, *config.demonstrations, *config.rankings, *config.prompts}
+    for name in config.formats:
+        if Path(name) not in paths:
+            raise InputError(f"data.formats names {name}, which no other key of data does; write its path as there")
     documents = read_documents(config.text, config.document_characters)
-    collected = read_prompts(config.prompts)
-    of_users = set(collected.prompts)
-    read_demonstrations(config.demonstrations, collected)
-    read_rankings(config.rankings, collected)
+    collected = read_prompts(config.prompts, formats=config.formats)
+    read_demonstrations(config.demonstrations, collected, config.formats, config.best_ranked)
+    read_rankings(config.rankings, collected, config.formats)
 
     files: dict[str, list[Any]] = _split_documents(documents, config, seed) if config.text else {}
     dropped: Counter[str] = Counter()
     if collected.prompts:
-        files |= _split_feedback(collected, of_users, config, seed, dropped)
+        files |= _split_feedback(collected, config, seed, dropped)
     for name, rows in files.items():
         write_jsonl(out / f"{name}.jsonl", rows)
-    paths = {*config.text, *config.demonstrations, *config.rankings, *config.prompts}
     return {
         "counts": {name: len(rows) for name, rows in files.items()},
         "dropped": dict(dropped),
         "skipped": collected.skipped,
         "undecodable_bytes": documents.undecodable_bytes,
-        "inputs": {str(path): _sha256(path) for path in sorted(paths)},
+        "inputs": {str(path): _sha256(path) if path.exists() else "a dataset of the hub" for path in sorted(paths)},
     }
 
 
@@ -156,11 +168,9 @@ def _split_documents(documents: Documents, config: DataConfig, seed: int) -> dic
     }
 
 
-def _split_feedback(
-    collected: Collected, of_users: set[str], config: DataConfig, seed: int, dropped: Counter[str]
-) -> dict[str, list[Any]]:
+def _split_feedback(collected: Collected, config: DataConfig, seed: int, dropped: Counter[str]) -> dict[str, list[Any]]:
     """Prompts, demonstrations and rankings by part; a tree, a task, a user or a prompt is in one part only."""
-    prompts = _clean_prompts(collected, of_users, config, seed, dropped)
+    prompts = _clean_prompts(collected, config, seed, dropped)
     demonstrations = _distinct(collected.demonstrations, "repeated demonstrations", dropped)
     rankings = _distinct(collected.rankings, "repeated rankings", dropped)
     # A ranking of ties alone holds no comparison: the reward model's loss and its accuracy pass over it.
@@ -169,7 +179,7 @@ def _split_feedback(
     if rankings and not compared:
         raise InputError("data.rankings: every response is tied with every other; give some that differ")
 
-    group = group_prompts(collected.prompts.values(), of_users)
+    group = group_prompts(collected.prompts.values(), collected.with_users)
     kinds: dict[str, set[str]] = {}
     for kind, ids in (
         ("prompts", [prompt.id for prompt in prompts]),
@@ -191,13 +201,11 @@ def _split_feedback(
     return _by_part(collected, prompts, demonstrations, compared, parts_of_prompt, dropped)
 
 
-def _clean_prompts(
-    collected: Collected, of_users: set[str], config: DataConfig, seed: int, dropped: Counter[str]
-) -> list[Prompt]:
+def _clean_prompts(collected: Collected, config: DataConfig, seed: int, dropped: Counter[str]) -> list[Prompt]:
     """The prompts to use. The rules on users and prefixes are for prompts of real users only:
     the turns of one tree share their beginning by nature."""
-    users = [prompt for prompt in collected.prompts.values() if prompt.id in of_users]
-    others = [prompt for prompt in collected.prompts.values() if prompt.id not in of_users]
+    users = [prompt for prompt in collected.prompts.values() if prompt.id in collected.with_users]
+    others = [prompt for prompt in collected.prompts.values() if prompt.id not in collected.with_users]
     distinct = drop_duplicates([*others, *users])
     kept_ids = {prompt.id for prompt in distinct}
     dropped["repeated prompts"] += len(collected.prompts) - len(distinct)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from preceptor.feedback.readers.records import Place
+from preceptor.feedback.readers.places import Place
 from preceptor.feedback.schema import Demonstration, Prompt, Ranking
 
 
@@ -20,6 +20,7 @@ class Collected:
     rankings: list[Ranking] = field(default_factory=list)
     skipped: dict[str, dict[str, int]] = field(default_factory=dict)  # of what -> reason -> how many
     places: dict[str, Place] = field(default_factory=dict)  # of each prompt, for errors
+    with_users: set[str] = field(default_factory=set)  # ids of prompts whose ``user`` is a person
 
     def add_prompt(self, prompt: Prompt, place: Place) -> None:
         """Keep a prompt; one id may name one prompt only, in all files together."""

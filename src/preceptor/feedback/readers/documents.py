@@ -1,11 +1,11 @@
-"""Plain text for pretraining: .txt files, zips of them, or JSONL with a "text" a line.
+"""Plain text for pretraining: .txt files, zips of them, or records with a "text" each, plain or packed.
 
 A document is a run of whole paragraphs (blank lines part them) of about the stated size. It is
 small enough that held-out documents can be drawn from one book, and large enough that a
 model's context is rarely cut by its end.
 """
 
-import json
+import io
 import re
 import stat
 import zipfile
@@ -17,13 +17,11 @@ from pathlib import Path, PurePosixPath
 from pydantic import BaseModel, ConfigDict
 
 from preceptor.errors import InputError
-from preceptor.feedback.readers.records import read_records, validate
+from preceptor.feedback.readers.places import validate
+from preceptor.feedback.readers.records import Opened, open_source
+from preceptor.feedback.readers.unpacking import MAX_RATIO, MAX_UNPACKED_BYTES, RATIO_COUNTS_FROM_BYTES
 
-# What a zip may unpack to. English packs about 3 to 1 and repetitive logs 20 to 1; a bomb packs 1000 to 1.
 MAX_MEMBERS = 100_000
-MAX_UNZIPPED_BYTES = 2**30
-MAX_RATIO = 200
-RATIO_COUNTS_FROM_BYTES = 2**20  # a small file of blanks is no bomb
 # Old texts hold a few bytes of other encodings; more than this share is not UTF-8 at all.
 MAX_UNDECODABLE_SHARE = 0.01
 
@@ -45,24 +43,42 @@ class Documents:
 
 
 def read_documents(paths: list[Path], size: int) -> Documents:
-    """The documents of text files, zips and JSONL corpora; a file that holds none is an error.
+    """The documents of text files, zips, corpora and datasets of the hub; one that holds none is an error.
 
-    ``size`` is in characters. Documents of JSONL stay as they are.
+    ``size`` is in characters. Documents of a corpus, JSON or Parquet with a "text" a record, stay as they are.
     """
     documents = Documents()
     for path in paths:
         before = len(documents.texts)
-        for name, raw in _texts(path):
-            text, undecodable = _decode(name, raw)
-            documents.undecodable_bytes += undecodable
-            if name == str(path) and _is_corpus(text):
-                rows = (validate(Document, row, place, 'a document is {"text"}') for place, row in read_records(path))
-                documents.texts += [row.text.strip() for row in rows if row.text.strip()]
-            else:
-                documents.texts += list(group_paragraphs(text, size))
+        add_documents(open_source(path), size, documents)
         if len(documents.texts) == before:
             raise InputError(f"{path}: holds no text; leave the file out")
     return documents
+
+
+def add_documents(opened: Opened, size: int, documents: Documents) -> None:
+    """Add the documents of one source that is already open."""
+    if is_corpus(opened):
+        rows = (validate(Document, row, place, 'a document is {"text"}') for place, row in opened.records())
+        documents.texts += [row.text.strip() for row in rows if row.text.strip()]
+        return
+    for name, raw in _texts(opened):
+        text, undecodable = _decode(name, raw)
+        documents.undecodable_bytes += undecodable
+        documents.texts += list(group_paragraphs(text, size))
+
+
+def is_corpus(opened: Opened) -> bool:
+    """Whether a source has records whose first one has a text."""
+    if opened.form in ("Parquet", "dataset of the hub"):
+        return True  # it can be nothing else here; a record without a text is an error
+    if opened.form not in ("JSON lines", "JSON array"):
+        return False
+    try:
+        first = next(opened.records(), None)
+    except InputError:
+        return False
+    return first is not None and "text" in first[1]
 
 
 def group_paragraphs(text: str, size: int) -> Iterator[str]:
@@ -100,25 +116,19 @@ def _pieces(paragraph: str, size: int) -> Iterator[str]:
         yield paragraph
 
 
-def _texts(path: Path) -> Iterator[tuple[str, bytes]]:
+def _texts(opened: Opened) -> Iterator[tuple[str, bytes]]:
     """(name for errors, bytes) of the file itself or of every .txt in the zip."""
+    if opened.form != "zip":
+        yield str(opened.name), opened.raw
+        return
     try:
-        if not zipfile.is_zipfile(path):
-            yield str(path), path.read_bytes()
-            return
-        with zipfile.ZipFile(path) as archive:
-            yield from _members(path, archive)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; check the path") from None
-    except IsADirectoryError:
-        raise InputError(f"{path}: is a directory; name the files in it") from None
-    except PermissionError:
-        raise InputError(f"{path}: may not be read; check its permissions") from None
+        with zipfile.ZipFile(io.BytesIO(opened.raw)) as archive:
+            yield from _members(opened.name, archive)
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
-        raise InputError(f"{path}: is a damaged or unusual zip ({error}); make it again") from None
+        raise InputError(f"{opened.name}: is a damaged or unusual zip ({error}); make it again") from None
 
 
-def _members(path: Path, archive: zipfile.ZipFile) -> Iterator[tuple[str, bytes]]:
+def _members(path: Path | str, archive: zipfile.ZipFile) -> Iterator[tuple[str, bytes]]:
     """The .txt members. They are read in memory only: nothing is ever unpacked to a path.
 
     Even so a name that points outside, a link, or a size that no text has marks an archive
@@ -141,10 +151,10 @@ def _members(path: Path, archive: zipfile.ZipFile) -> Iterator[tuple[str, bytes]
             raise InputError(f"{path}: member {info.filename!r} is encrypted; make the zip without a password")
         bomb = info.file_size > RATIO_COUNTS_FROM_BYTES and info.file_size > MAX_RATIO * max(info.compress_size, 1)
         total += info.file_size
-        if bomb or total > MAX_UNZIPPED_BYTES:
+        if bomb or total > MAX_UNPACKED_BYTES:
             raise InputError(
                 f"{path}: member {info.filename!r} unpacks to {info.file_size:,} bytes "
-                f"(allowed: {MAX_UNZIPPED_BYTES:,} in all, {MAX_RATIO} to 1); unpack it yourself and name the files"
+                f"(allowed: {MAX_UNPACKED_BYTES:,} in all, {MAX_RATIO} to 1); unpack it yourself and name the files"
             )
         wanted.append(info)
     if not wanted:
@@ -167,15 +177,3 @@ def _decode(name: str, raw: bytes) -> tuple[str, int]:
     if undecodable > MAX_UNDECODABLE_SHARE * len(raw):
         raise InputError(f"{name}: byte {first} and {undecodable - 1} more are not UTF-8; convert the file")
     return text, undecodable
-
-
-def _is_corpus(text: str) -> bool:
-    """Whether the first line that is not blank is a JSON object with a text."""
-    first = next((line for line in text.lstrip().split("\n", 1)), "")
-    if not first.startswith("{"):
-        return False
-    try:
-        value = json.loads(first)
-    except ValueError:
-        return False
-    return isinstance(value, dict) and "text" in value

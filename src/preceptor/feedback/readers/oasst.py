@@ -18,7 +18,7 @@ from pydantic import BaseModel, Field
 
 from preceptor.feedback.pairs import dense_ranks
 from preceptor.feedback.readers.collected import Collected
-from preceptor.feedback.readers.records import Place, validate
+from preceptor.feedback.readers.places import Place, validate
 from preceptor.feedback.schema import Demonstration, Prompt, Ranking, Response
 from preceptor.text.conversation import Message
 

@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from preceptor.feedback.pairs import pairs_from_ranks, ranks_from_pairs
 from preceptor.feedback.readers.collected import Collected
-from preceptor.feedback.readers.records import Place, validate
+from preceptor.feedback.readers.places import Place, validate
 from preceptor.feedback.schema import Demonstration, Prompt, Ranking, Response
 from preceptor.text.conversation import Message
 

@@ -1,60 +1,127 @@
-"""From a file to its records, each with the place it stands at, so that errors can name it."""
+"""From a file or a dataset of the hub to its records, each with the place it stands at.
+
+Known are JSON lines, a JSON array, CSV and TSV with a header, and Parquet; each also packed by gzip or
+zstd. Which one it is, is seen from the first bytes and never from the name.
+"""
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
-
-from pydantic import BaseModel, ValidationError
+from typing import Any, Literal
 
 from preceptor.errors import InputError
-from preceptor.files import read_text
+from preceptor.feedback.readers import hub
+from preceptor.feedback.readers.places import Place
+from preceptor.feedback.readers.tables import csv_rows, delimiter_of, parquet_rows
+from preceptor.feedback.readers.unpacking import Packing, read_unpacked
 
-Shape = TypeVar("Shape", bound=BaseModel)
+Form = Literal["JSON lines", "JSON array", "CSV", "TSV", "Parquet", "zip", "text", "dataset of the hub"]
+# A record in memory takes a hundred times what a small one takes in a packed file. What is not packed shows its size.
+MAX_PACKED_RECORDS = 4_000_000
+LOOKED_AT = 2**20  # bytes at the beginning that the form is seen from
 
 
 @dataclass(frozen=True)
-class Place:
-    """A line of a file."""
+class Opened:
+    """A source whose form is known and whose records are not read yet."""
 
-    path: Path
-    line: int
+    name: Path | str  # a string names a dataset of the hub
+    form: Form
+    packing: Packing = ""
+    raw: bytes = b""  # unpacked; of a dataset of the hub nothing
+    dataset: hub.HubName | None = None
 
-    def __str__(self) -> str:
-        return f"{self.path}:{self.line}"
+    def records(self) -> Iterator[tuple[Place, dict[str, Any]]]:
+        """The records in order, with their places. Anything that is not a record is an :class:`InputError`."""
+        for count, (place, record) in enumerate(self._records(), start=1):
+            if count > MAX_PACKED_RECORDS and (self.packing or self.form == "Parquet"):
+                raise place.error(f"is packed and holds more than {MAX_PACKED_RECORDS:,} records; split it")
+            yield place, record
 
-    def error(self, message: str) -> InputError:
-        """An error that says ``message`` of this place."""
-        return InputError(f"{self}: {message}")
+    def _records(self) -> Iterator[tuple[Place, dict[str, Any]]]:
+        if self.dataset is not None:
+            yield from hub.rows(self.dataset)
+        elif self.form == "Parquet":
+            yield from parquet_rows(self.name, self.raw)
+        elif self.form in ("CSV", "TSV"):
+            yield from csv_rows(self.name, self.text(), "\t" if self.form == "TSV" else ",")
+        elif self.form == "zip":
+            raise InputError(f"{self.name}: is a zip, which is read as plain text only; unpack it and name the files")
+        elif self.form == "text" and not self.text().lstrip().startswith(("{", "[")):
+            if self.text().strip():
+                raise InputError(f"{self.name}: is neither JSON, JSON lines, CSV with a header nor Parquet; convert it")
+        else:
+            yield from _of_json(self.name, self.text())
+
+    def text(self) -> str:
+        """The content as UTF-8."""
+        try:
+            return self.raw.decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            raise InputError(f"{self.name}: byte {error.start} is not UTF-8; convert the file") from None
 
 
-def read_records(path: Path) -> Iterator[tuple[Place, dict[str, Any]]]:
-    """The JSON objects of a file, whether one a line or all in one array, with their line.
+def open_source(source: Path) -> Opened:
+    """Open a local file, or find that ``source`` names a dataset of the hub (:mod:`.hub`)."""
+    name = hub.parse(source)
+    if name is None:
+        raw, packing = read_unpacked(source)
+        return Opened(source, _form(raw), packing, raw)
+    if name.file:
+        raw, packing = read_unpacked(hub.download(name))
+        return Opened(str(name), _form(raw), packing, raw)
+    return Opened(str(name), "dataset of the hub", dataset=name)
 
-    Blank lines are skipped. Anything that is not an object is an :class:`InputError`.
-    """
-    text = read_text(path).removeprefix("\ufeff")
-    objects = _of_array(path, text) if text.lstrip().startswith("[") else _of_lines(path, text)
+
+def read_records(source: Path) -> Iterator[tuple[Place, dict[str, Any]]]:
+    """The records of a file or of a dataset of the hub, with their places."""
+    yield from open_source(source).records()
+
+
+def _form(raw: bytes) -> Form:
+    if raw.startswith(b"PAR1"):
+        return "Parquet"
+    if raw.startswith((b"PK\x03\x04", b"PK\x05\x06")):
+        return "zip"
+    beginning = raw[:LOOKED_AT].decode("utf-8-sig", errors="replace")
+    if re.match(r'\s*\{\s*(["}]|$)', beginning):
+        return "JSON lines"
+    if re.match(r"\s*\[\s*([\[{\]]|$)", beginning):
+        return "JSON array"
+    delimiter = delimiter_of(beginning)
+    return "text" if delimiter is None else "TSV" if delimiter == "\t" else "CSV"
+
+
+# JSON --------------------------------------------------------------------------------------------
+
+
+def _of_json(name: Path | str, text: str) -> Iterator[tuple[Place, dict[str, Any]]]:
+    objects = _of_array(name, text) if text.lstrip().startswith("[") else _of_lines(name, text)
     for place, value in objects:
         if not isinstance(value, dict):
             raise place.error('holds no JSON object; write one {"...": ...} a record')
         yield place, value
 
 
-def _of_lines(path: Path, text: str) -> Iterator[tuple[Place, Any]]:
+def _of_lines(name: Path | str, text: str) -> Iterator[tuple[Place, Any]]:
     for number, line in enumerate(text.split("\n"), start=1):
         if line.strip():
-            place = Place(path, number)
+            place = Place(name, number)
             try:
-                yield place, json.loads(line)
+                value = json.loads(line)
             except json.JSONDecodeError as error:
                 raise place.error(f"not valid JSON ({error.msg}); write one JSON object a line") from None
             except RecursionError:
                 raise place.error("is nested too deeply; cut the record") from None
+            except ValueError as error:  # a number of thousands of digits
+                raise place.error(f"cannot be read ({error}); mend the record") from None
+            _check_unicode(line, value, place)
+            yield place, value
 
 
-def _of_array(path: Path, text: str) -> Iterator[tuple[Place, Any]]:
+def _of_array(name: Path | str, text: str) -> Iterator[tuple[Place, Any]]:
     """The values of a JSON array, decoded one by one, so that each one's line is known."""
     decoder = json.JSONDecoder()
     position, line = text.index("[") + 1, 1
@@ -69,32 +136,32 @@ def _of_array(path: Path, text: str) -> Iterator[tuple[Place, Any]]:
     while not closed:
         start = skip(position)
         line += text.count("\n", position, start)
-        place = Place(path, line)
+        place = Place(name, line)
         if text[start : start + 1] == "]":  # an empty array, or a comma before the end
             return
         try:
             value, end = decoder.raw_decode(text, start)
         except json.JSONDecodeError as error:
-            at = Place(path, text.count("\n", 0, error.pos) + 1)
+            at = Place(name, text.count("\n", 0, error.pos) + 1)
             raise at.error(f"not valid JSON ({error.msg}); mend the array or write one object a line") from None
         except RecursionError:
             raise place.error("is nested too deeply; cut the record") from None
+        except ValueError as error:
+            raise place.error(f"cannot be read ({error}); mend the record") from None
+        _check_unicode(text[start:end], value, place)
         yield place, value
         after = skip(end)
         line += text.count("\n", start, after)
         if text[after : after + 1] not in (",", "]"):
-            raise Place(path, line).error("expected ',' or ']' after a record; mend the array")
+            raise Place(name, line).error("expected ',' or ']' after a record; mend the array")
         closed = text[after] == "]"
         position = after + 1
 
 
-def validate(shape: type[Shape], value: Any, place: Place, mend: str) -> Shape:
-    """``value`` as a ``shape``, or an error that names place, field and mend."""
-    try:
-        return shape.model_validate(value)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise place.error(f"{where + ': ' if where else ''}{first['msg']}; {mend}") from None
-    except RecursionError:
-        raise place.error("is nested too deeply; cut the record") from None
+def _check_unicode(written: str, value: Any, place: Place) -> None:
+    """JSON can write half a surrogate pair, which is no text: no tokenizer takes it and no file can hold it."""
+    if re.search(r"\\u[dD][89a-fA-F]", written):
+        try:
+            json.dumps(value, ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            raise place.error("holds half a surrogate pair (as in \\ud83d), which is no text; mend it") from None

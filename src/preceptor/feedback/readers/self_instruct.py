@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from preceptor.feedback.readers.collected import Collected
-from preceptor.feedback.readers.records import Place, validate
+from preceptor.feedback.readers.places import Place, validate
 from preceptor.feedback.schema import Demonstration, Prompt
 from preceptor.text.conversation import Message
 
