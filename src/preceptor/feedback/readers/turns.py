@@ -12,7 +12,8 @@ from typing import Any, Literal
 from preceptor.feedback.readers.collected import Collected
 from preceptor.feedback.readers.places import Place
 from preceptor.feedback.schema import Demonstration, Prompt, Ranking, Response
-from preceptor.text.conversation import Message, Role
+from preceptor.text.conversation import Message
+from preceptor.text.layout import Role
 
 ROLES: dict[str, Role | Literal["tool"]] = {
     **dict.fromkeys(("user", "human", "prompter"), "user"),
