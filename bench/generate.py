@@ -18,9 +18,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from preceptor.allocation import keep_freed_memory
+from preceptor.allocation import settle
 
-keep_freed_memory()
+settle()
 
 import torch  # noqa: E402
 from transformers import AutoModelForCausalLM  # noqa: E402

@@ -23,9 +23,9 @@ import tempfile
 from pathlib import Path
 from types import SimpleNamespace
 
-from preceptor.allocation import keep_freed_memory
+from preceptor.allocation import settle
 
-keep_freed_memory()
+settle()
 
 import torch  # noqa: E402
 from machine import Clock, Peak, add_options, attention_flops, head_flops, matrices  # noqa: E402

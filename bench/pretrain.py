@@ -16,9 +16,9 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from preceptor.allocation import keep_freed_memory
+from preceptor.allocation import settle
 
-keep_freed_memory()
+settle()
 
 import numpy as np  # noqa: E402
 import torch  # noqa: E402

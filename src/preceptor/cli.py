@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import preceptor
-from preceptor.allocation import keep_freed_memory
+from preceptor.allocation import settle
 from preceptor.errors import InputError
 from preceptor.printable import printable
 
@@ -315,7 +315,7 @@ def _start_torch(threads: int | None) -> None:
     """Load torch with the allocator and the threads that training wants. Before anything else imports it."""
     if threads is not None and threads < 1:
         raise InputError(f"--threads {threads}: must be at least 1")
-    keep_freed_memory()
+    settle()
     import torch
 
     if threads is None and "OMP_NUM_THREADS" in os.environ:

@@ -51,13 +51,21 @@ def test_without_noise_and_bias_labelers_rank_as_gold_does(world: World) -> None
 def test_two_labelers_agree_as_often_as_the_papers_did(
     world: World, crew: list[SimulatedLabeler], prompts: dict[str, list[Asked]]
 ) -> None:
-    """72.6 +- 1.5 % of pairs (InstructGPT, section 3.4), on demonstrations of which a third is worsened once more."""
+    """72.6 +- 1.5 % of pairs (InstructGPT, section 3.4), on responses as a model of this world samples them.
+
+    What the SFT model writes is like demonstrations, half of them flawed, a third worsened once more, and now and
+    then beside the point, here the answer to another prompt. A tenth of those gives pairs as far apart as the
+    quickstart's first samples (mean difference in gold .77, there .75), on which labelers agree in 72.7 %.
+    """
     same = pairs = 0.0
-    for number, row in enumerate(prompts["train"][::20]):
+    rows = prompts["train"][::20]
+    for number, row in enumerate(rows):
         draw = Draw(0, "agreement", row.prompt.id)
         texts = []
         for turn in range(6):
             text = crew[(number + turn) % len(crew)].demonstrate(world, row.task, row.prompt.id, turn)
+            if draw.chance(0.1):
+                text = crew[number % len(crew)].demonstrate(world, draw.pick(rows).task, row.prompt.id, turn)
             texts.append(flawed(world, row.task, text, draw) if draw.chance(0.35) else text)
         texts = list(dict.fromkeys(texts))
         judged = [judge(world, row.task, text) for text in texts]
@@ -66,7 +74,7 @@ def test_two_labelers_agree_as_often_as_the_papers_did(
             ranks = [labeler.rank_judged(judged, texts, row.prompt.id) for labeler in draw.some(crew, 5)]
             same += count * pairwise_agreement(ranks)
             pairs += count
-    assert 0.711 < same / pairs < 0.741
+    assert 0.711 < same / pairs < 0.741, same / pairs
 
 
 def test_agreement_counts_a_tie_as_an_order() -> None:
@@ -85,10 +93,10 @@ def test_demonstrations_are_of_uneven_quality(
     assert all(text.strip() for text in texts)
     judged = [judge(world, row.task, text) for row, text in zip(rows, texts, strict=True)]
     good = sum(one.follows and one.claim != "false" and one.ended for one in judged) / len(judged)
-    assert 0.7 < good < 0.88
+    assert 0.5 < good < 0.7
     assert 0.01 < sum(one.rude for one in judged) / len(judged) < 0.15
     guesses = [one.claim == "false" for one, row in zip(judged, rows, strict=True) if row.task.unknowable]
-    assert 0.05 < sum(guesses) / len(guesses) < 0.4
+    assert 0.3 < sum(guesses) / len(guesses) < 0.55
 
 
 def test_ratings_follow_quality(world: World) -> None:

@@ -110,12 +110,12 @@ def _ramble(world: World, task: Task, text: str, draw: Draw) -> str:
 # How often each is tried, by whether the honest answer would be "I do not know."
 FLAWS: dict[Flaw, float] = {
     _terse: 0.24,
-    _no_stop: 0.18,
-    _small_letter: 0.12,
-    _constraint: 0.08,
-    _wrong: 0.05,
+    _no_stop: 0.22,
+    _small_letter: 0.14,
+    _constraint: 0.07,
+    _wrong: 0.03,
     _needless_unknown: 0.03,
-    _rude_tail: 0.11,
+    _rude_tail: 0.08,
     _rude_reply: 0.02,
     _ramble: 0.17,
 }

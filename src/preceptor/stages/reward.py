@@ -49,8 +49,8 @@ class RewardConfig(OptimizerConfig):
     optimizer: Literal["adamw", "muon"] = Field(
         "muon", description="`muon` orthogonalises the updates of the matrices inside the blocks; the rest stays AdamW."
     )
-    lr: float = Field(2e-3, gt=0, description="Peak learning rate of AdamW.")
-    muon_lr: float = Field(0.01, gt=0, description='Peak learning rate of Muon (only with `optimizer = "muon"`).')
+    lr: float = Field(1e-3, gt=0, description="Peak learning rate of AdamW.")
+    muon_lr: float = Field(0.005, gt=0, description='Peak learning rate of Muon (only with `optimizer = "muon"`).')
     final_lr: float = Field(0.0, ge=0, le=1, description="Share of the peak learning rate left at the end (cosine).")
 
 
