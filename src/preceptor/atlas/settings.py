@@ -30,7 +30,7 @@ class AtlasConfig(Config):
         12, ge=4, description="prompts that share this many first words are taken for one, and the first is kept"
     )
     demonstrations: int = Field(8000, ge=10, description="training prompts that labelers answer")
-    flawed_share: float = Field(0.52, ge=0, le=1, description="share of the demonstrations that have a flaw")
+    flawed_share: float = Field(0.48, ge=0, le=1, description="share of the demonstrations that have a flaw")
     labelers: int = Field(40, ge=2, description="simulated labelers")
     noise_scale: float = Field(
         0.21, ge=0, description="standard deviation of a labeler's noise, in units of the gold score"

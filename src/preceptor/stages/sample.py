@@ -21,7 +21,7 @@ from preceptor.training.progress import Progress
 class SampleConfig(Config):
     """The ``[sample]`` table."""
 
-    prompts: int = Field(3600, ge=1, description="Prompts to sample for, drawn from all; each round draws its own.")
+    prompts: int = Field(3200, ge=1, description="Prompts to sample for, drawn from all; each round draws its own.")
     responses: int = Field(5, ge=2, le=9, description="K, the responses a labeler ranks; the paper used 4 to 9.")
     oversample: float = Field(
         1.4,
