@@ -1,4 +1,6 @@
-"""The fused loss is torch's cross-entropy, gradients included, whatever the chunks."""
+"""The fused losses are torch's own, gradients included, whatever the chunks."""
+
+from typing import Any
 
 import pytest
 import torch
@@ -6,9 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from preceptor.algorithms import language
-from preceptor.algorithms.language import linear_cross_entropy
+from preceptor.algorithms.language import linear_cross_entropy, linear_logprobs
 
 
 def inputs(seed: int, n: int, d: int, v: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -65,3 +68,91 @@ def test_large_logits_stay_finite() -> None:
     assert loss.item() == pytest.approx(2e4)
     assert hidden.grad is not None
     assert hidden.grad.isfinite().all()
+
+
+def test_a_frozen_head_costs_no_gradient_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[torch.Size] = []
+    zeros_like = torch.zeros_like
+    monkeypatch.setattr(torch, "zeros_like", lambda tensor, **keys: made.append(tensor.shape) or zeros_like(tensor))
+    monkeypatch.setattr(language, "WHOLE_BYTES", 0)
+    hidden, weight, targets = inputs(0, 5, 3, 7)
+    for loss in (linear_cross_entropy, lambda *args: linear_logprobs(*args)[0].sum()):
+        (grad,) = torch.autograd.grad(loss(hidden, weight.detach(), targets), (hidden,))
+        assert weight.shape not in made
+        (right, _) = torch.autograd.grad(loss(hidden, weight, targets), (hidden, weight))
+        torch.testing.assert_close(grad, right)
+        made.clear()
+
+
+# log-probabilities -------------------------------------------------------------------------------
+
+
+@settings(deadline=None, max_examples=30)
+@given(
+    seed=st.integers(0, 10**6),
+    n=st.sampled_from([0, 1, 2, 63, 64, 65, 130]),
+    v=st.integers(2, 50),
+    temperature=st.sampled_from([1.0, 0.5, 1.7]),
+    frozen=st.booleans(),
+)
+def test_logprobs_in_chunks_are_those_of_whole_logits(
+    seed: int, n: int, v: int, temperature: float, frozen: bool
+) -> None:
+    hidden, weight, targets = inputs(seed, n, 5, v)
+    weight = weight.requires_grad_(not frozen)
+    factors = torch.randn(n, generator=torch.Generator().manual_seed(seed))  # PPO weighs every token differently
+    learnt = (hidden,) if frozen else (hidden, weight)
+    plain = (hidden @ weight.t() / temperature).log_softmax(-1)
+    expected = plain.gather(1, targets[:, None])[:, 0]
+    grads = torch.autograd.grad(expected @ factors, learnt)
+    for whole in (0, 1 << 30):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(language, "_CHUNK_BYTES", 1)
+            patch.setattr(language, "WHOLE_BYTES", whole)
+            chosen, spread = linear_logprobs(hidden, weight, targets, temperature)
+            assert not spread.requires_grad
+            torch.testing.assert_close(chosen, expected, rtol=1e-5, atol=1e-5)
+            torch.testing.assert_close(spread, -(plain.exp() * plain).sum(-1).detach(), rtol=1e-4, atol=1e-5)
+            for mine, right in zip(torch.autograd.grad(chosen @ factors, learnt), grads, strict=True):
+                torch.testing.assert_close(mine, right, rtol=1e-4, atol=1e-4)
+
+
+class Largest(TorchDispatchMode):
+    """Watches how many numbers the largest tensor of a computation has."""
+
+    numbers = 0
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        made = function(*args, **(kwargs or {}))
+        for one in made if isinstance(made, (tuple, list)) else [made]:
+            if isinstance(one, Tensor):
+                self.numbers = max(self.numbers, one.numel())
+        return made
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+@pytest.mark.parametrize("loss", ["cross-entropy", "log-probabilities", "without gradients"])
+def test_many_logits_never_exist_together(monkeypatch: pytest.MonkeyPatch, loss: str, frozen: bool) -> None:
+    n, v = 1000, 300
+    monkeypatch.setattr(language, "_CHUNK_BYTES", 100 * v * 4)
+    monkeypatch.setattr(language, "WHOLE_BYTES", n * v)
+    hidden, weight, targets = inputs(0, n, 4, v)
+    weight.requires_grad_(not frozen)
+    with Largest() as seen:
+        if loss == "cross-entropy":
+            linear_cross_entropy(hidden, weight, targets).backward()
+        elif loss == "log-probabilities":
+            linear_logprobs(hidden, weight, targets)[0].sum().backward()
+        else:
+            with torch.no_grad():
+                linear_logprobs(hidden, weight, targets)
+    assert seen.numbers == 100 * v
+
+
+def test_few_logits_are_kept_since_that_is_quickest(monkeypatch: pytest.MonkeyPatch) -> None:
+    hidden, weight, targets = inputs(0, 130, 4, 30)
+    monkeypatch.setattr(language, "_CHUNK_BYTES", 1)
+    monkeypatch.setattr(language, "WHOLE_BYTES", 130 * 30 * 4)
+    with Largest() as seen:
+        linear_logprobs(hidden, weight, targets)
+    assert seen.numbers == 130 * 30

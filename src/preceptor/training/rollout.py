@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor
 
-from preceptor.algorithms.policy import entropy, logprobs_of
+from preceptor.algorithms.language import linear_logprobs
 from preceptor.generation.engine import Generation, generate
 from preceptor.generation.sampling import SamplingConfig
 from preceptor.keyed import Key
@@ -65,12 +65,10 @@ def response_logprobs(
 ) -> tuple[Tensor, Tensor]:
     """Log-probabilities (B, T - 1) of the masked tokens, 0 elsewhere, and the entropy (N,) where they were drawn.
 
-    Hidden states of prompts and padding never meet the vocabulary.
+    Hidden states of prompts and padding never meet the vocabulary, and many logits never exist together.
     """
     hidden = model.hidden(ids_BT[:, :-1], segments_BT[:, :-1], only_BT=mask)
-    logits = model.unembed(hidden)
-    chosen = logprobs_of(logits, ids_BT[:, 1:][mask], temperature)
-    spread = entropy(logits, temperature)
+    chosen, spread = linear_logprobs(hidden, model.head.weight, ids_BT[:, 1:][mask], temperature)
     return torch.zeros_like(mask, dtype=chosen.dtype).masked_scatter(mask, chosen), spread
 
 
