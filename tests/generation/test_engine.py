@@ -11,6 +11,7 @@ from preceptor.generation.engine import Engine, Generation, generate
 from preceptor.generation.sampling import Sampler, SamplingConfig, uniforms
 from preceptor.keyed import Key
 from preceptor.models.config import TransformerConfig
+from preceptor.models.lora import LoRAConfig, fresh_adapters, own_parameters
 from preceptor.models.transformer import Transformer
 
 EOS, PAD, CONTEXT = 15, 0, 40
@@ -42,9 +43,24 @@ def peaky(config: TransformerConfig) -> Transformer:
     return model.eval()
 
 
-@pytest.fixture(scope="module", params=[GPT2, LLAMA, GQA], ids=["gpt2", "llama", "gqa"])
+def with_adapters(config: TransformerConfig) -> Transformer:
+    """Adapters that turn the model into quite another one."""
+    base = peaky(config)
+    model = fresh_adapters(base, LoRAConfig(rank=3, alpha=3), 0, "test")
+    generator = torch.Generator().manual_seed(1)
+    for parameter in own_parameters(model).values():
+        parameter.data.normal_(0.0, 0.15, generator=generator)
+    ids = torch.tensor(RAGGED[2])[None]
+    with torch.no_grad():
+        assert (model(ids) - base(ids)).abs().max() > 1
+    return model
+
+
+@pytest.fixture(scope="module", params=["gpt2", "llama", "gqa", "gpt2 + lora", "gqa + lora"])
 def model(request: pytest.FixtureRequest) -> Transformer:
-    return peaky(request.param)
+    name, _, adapters = request.param.partition(" + ")
+    config = {"gpt2": GPT2, "llama": LLAMA, "gqa": GQA}[name]
+    return with_adapters(config) if adapters else peaky(config)
 
 
 def uncached(

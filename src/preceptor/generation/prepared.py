@@ -3,7 +3,7 @@
 A small model's decoding step is short of arithmetic and long of overhead. So what can be
 multiplied in advance is: the scale and shift of a norm and the scale of attention disappear in
 the matrices beside them, and matrices lie the way the product reads them. The weights are
-copies: prepare them anew when the model has learned.
+copies, adapters merged into them: prepare them anew when the model has learned.
 
 Shapes: N rows, D hidden size, I width of the MLP, V vocabulary, H query heads, K key/value heads,
 C channels of a head.
@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from preceptor.models.linear import merged_weight
 from preceptor.models.rotary import pair_channels
 from preceptor.models.transformer import Block, Transformer
 
@@ -160,7 +161,11 @@ class Prepared:
 
     def _fold(self, norm: nn.Module, linear: nn.Linear) -> Affine:
         """The product behind a norm, with the norm's scale and shift multiplied in."""
-        matrix, scale, shift = linear.weight.float(), norm.get_parameter("weight").float(), getattr(norm, "bias", None)
+        matrix, scale, shift = (
+            merged_weight(linear).float(),
+            norm.get_parameter("weight").float(),
+            getattr(norm, "bias", None),
+        )
         if self.rms:
             scale = scale * math.sqrt(self.config.hidden_size)
         bias = None if linear.bias is None else linear.bias.float()
@@ -170,7 +175,8 @@ class Prepared:
 
     def _block(self, block: Block, layer: int) -> Layer:
         def plain(linear: nn.Linear) -> Affine:
-            return Affine(linear.weight.float().t().contiguous(), None if linear.bias is None else linear.bias.float())
+            bias = None if linear.bias is None else linear.bias.float()
+            return Affine(merged_weight(linear).float().t().contiguous(), bias)
 
         def scale(norm: nn.Module) -> Tensor:
             return norm.get_parameter("weight").float() * math.sqrt(self.config.hidden_size)

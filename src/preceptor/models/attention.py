@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from preceptor.models.config import TransformerConfig
 from preceptor.models.fused import RMSNorm, rms_norm
+from preceptor.models.linear import Linear, chosen
 from preceptor.models.rotary import pair_channels, rotate
 
 
@@ -106,8 +107,8 @@ class Attention(nn.Module):
         self.causal = config.causal
         width = self.heads * self.channels
         qkv_width = width + 2 * self.kv_heads * self.channels
-        self.qkv = nn.Linear(config.hidden_size, qkv_width, bias=config.bias or config.qkv_bias)
-        self.out = nn.Linear(width, config.hidden_size, bias=config.bias)
+        self.qkv = Linear(config.hidden_size, qkv_width, bias=config.bias or config.qkv_bias)
+        self.out = Linear(width, config.hidden_size, bias=config.bias)
         self.normed = config.qk_norm
         if self.normed:
             self.q_norm = RMSNorm(self.channels, eps=config.norm_eps)
@@ -125,17 +126,15 @@ class Attention(nn.Module):
         mask: Tensor | None,
         cache: KVCache | None,
         rows: Tensor | None = None,
+        noise: Tensor | None = None,
     ) -> Tensor:
         """(B, T, D) to (B, T, D), or to (N, D) for ``rows`` (N,) of the B * T.
 
-        ``mask`` (B, 1, T, reach): True where a query may look; None: causal or full.
+        ``mask`` (B, 1, T, reach): True where a query may look; None: causal or full. ``noise`` (B, T): see `Linear`.
         """
         B, T, _ = x_BTD.shape
-        if turns is None:
-            qkv = self.qkv(x_BTD)
-        else:  # with the channels that turn together side by side
-            bias = None if self.qkv.bias is None else self.qkv.bias[self.order]
-            qkv = F.linear(x_BTD, self.qkv.weight.index_select(0, self.order), bias)
+        # What turns comes with the channels that turn together side by side.
+        qkv = self.qkv(x_BTD, None if turns is None else self.order, noise)
         qkv = qkv.view(B, T, self.heads + 2 * self.kv_heads, self.channels)
         qk, v = qkv.split([self.heads + self.kv_heads, self.kv_heads], dim=2)
         if self.normed:
@@ -156,7 +155,7 @@ class Attention(nn.Module):
             enable_gqa=self.heads != self.kv_heads,
         )
         y = y.transpose(1, 2).reshape(B, T, -1)
-        return self.out(y if rows is None else y.flatten(0, 1).index_select(0, rows))
+        return self.out(y if rows is None else y.flatten(0, 1).index_select(0, rows), noise=chosen(noise, rows))
 
     def _normalise(self, qk: Tensor, paired: bool) -> Tensor:
         """Every query and key head over its root mean square, (B, T, H + K, C)."""

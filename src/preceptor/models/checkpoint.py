@@ -15,6 +15,7 @@ from preceptor.models.config import ModelConfig, TransformerConfig
 from preceptor.models.families import family
 from preceptor.models.families.pieces import Piece, export_pieces
 from preceptor.models.heads import ScalarModel
+from preceptor.models.lora import plain_state
 from preceptor.models.transformer import Transformer
 from preceptor.models.vocabulary import check_vocabulary
 from preceptor.models.weights import WHOLE, Weights
@@ -32,7 +33,10 @@ def new_model(config: ModelConfig, tokenizer: Tokenizer, *, causal: bool, genera
 
 
 def save_model(model: Model, directory: Path, tokenizer: Tokenizer) -> None:
-    """Write tokenizer, chat template, configs and weights; each file whole or not at all, the weights last."""
+    """Write tokenizer, chat template, configs and weights; each file whole or not at all, the weights last.
+
+    Adapters are merged into the weights.
+    """
     tokenizer.save(directory)
     ends = {"eos_token_id": list(tokenizer.eos_ids)} if len(tokenizer.eos_ids) > 1 else {}
     write_model(model, directory, _special_ids(tokenizer) | ends)
@@ -45,7 +49,7 @@ def write_model(model: Model, directory: Path, special_ids: Mapping[str, Any] | 
     """
     trunk = model.trunk if isinstance(model, ScalarModel) else model
     config, names = trunk.config, family(trunk.config.family, "model")
-    ours = {name: tensor.detach() for name, tensor in trunk.state_dict().items()}
+    ours = plain_state(trunk)
     weights = {names.TRUNK + name: tensor for name, tensor in export_pieces(names.pieces(config), ours).items()}
     if isinstance(model, ScalarModel):
         weights |= {f"{names.SCORE}.{name}": tensor.detach() for name, tensor in model.score.state_dict().items()}
@@ -81,6 +85,8 @@ def load_model(path: str | Path) -> Model:
     directory = Path(path)
     if not directory.is_dir():
         raise InputError(f"{directory}: no such model directory; check the path")
+    if (directory / "adapter_config.json").is_file() and not (directory / "config.json").is_file():
+        raise InputError(f"{directory}: holds adapters without their base; merge them first")
     config = _read_config(directory)
     check_vocabulary(directory, config.vocab_size)
     weights = Weights(directory)

@@ -19,13 +19,13 @@ class _RMSNorm(torch.autograd.Function):
         return (x * scale).mul_(weight_D)
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, None]:
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor | None, None]:
         x, weight_D, scale = ctx.saved_tensors
         D = x.shape[-1]
         x_ND, scale_N1, grad_ND = x.reshape(-1, D), scale.view(-1, 1), grads[0].reshape(-1, D)
         # y = w x s with s = (mean x^2 + eps)^(-1/2):  dx = s (w g) - x s^3 mean(w g x)
         product_ND = grad_ND * x_ND
-        grad_weight_D = product_ND.t().mv(scale_N1[:, 0])
+        grad_weight_D = product_ND.t().mv(scale_N1[:, 0]) if ctx.needs_input_grad[1] else None
         along_N1 = product_ND.mv(weight_D)[:, None].mul_(scale_N1.pow(3)).div_(-D)
         grad_x_ND = torch.mul(grad_ND, weight_D, out=product_ND).mul_(scale_N1).addcmul_(x_ND, along_N1)
         return grad_x_ND.view_as(x), grad_weight_D, None

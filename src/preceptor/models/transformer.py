@@ -5,14 +5,17 @@ Shapes: B batch rows, T positions, D hidden size, V vocabulary.
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 from preceptor.models.attention import Attention, KVCache
 from preceptor.models.config import TransformerConfig
 from preceptor.models.fused import RMSNorm
+from preceptor.models.linear import Linear, chosen
 from preceptor.models.rotary import layer_tables
 
 
@@ -30,15 +33,15 @@ class MLP(nn.Module):
         self.gated = config.gated
         self.activation = _ACTIVATIONS[config.mlp]
         width = config.intermediate_size
-        self.up = nn.Linear(config.hidden_size, 2 * width if self.gated else width, bias=config.bias)
-        self.down = nn.Linear(width, config.hidden_size, bias=config.bias)
+        self.up = Linear(config.hidden_size, 2 * width if self.gated else width, bias=config.bias)
+        self.down = Linear(width, config.hidden_size, bias=config.bias)
 
-    def forward(self, x_BTD: Tensor) -> Tensor:
-        h = self.up(x_BTD)
+    def forward(self, x_BTD: Tensor, noise: Tensor | None = None) -> Tensor:
+        h = self.up(x_BTD, noise=noise)
         if self.gated:
             gate, value = h.chunk(2, dim=-1)
-            return self.down(self.activation(gate) * value)
-        return self.down(self.activation(h))
+            return self.down(self.activation(gate) * value, noise=noise)
+        return self.down(self.activation(h), noise=noise)
 
 
 _tanh_gelu = partial(F.gelu, approximate="tanh")
@@ -75,23 +78,26 @@ class Block(nn.Module):
         mask: Tensor | None,
         cache: KVCache | None,
         rows: Tensor | None = None,
+        noise: Tensor | None = None,
     ) -> Tensor:
         """(B, T, D) to (B, T, D), or to (N, D): ``rows`` (N,) are the only ones of the B * T that are asked for."""
-        attended = self.attention(self.attention_norm(x_BTD), turns, mask, cache, rows)
+        attended = self.attention(self.attention_norm(x_BTD), turns, mask, cache, rows, noise)
         if self.post_norms:
             attended = self.attention_out_norm(attended)
         before = x_BTD if rows is None else x_BTD.flatten(0, 1).index_select(0, rows)
         x = attended + before
-        added = self.mlp(self.mlp_norm(before if self.parallel else x))
+        added = self.mlp(self.mlp_norm(before if self.parallel else x), chosen(noise, rows))
         return x + (self.mlp_out_norm(added) if self.post_norms else added)
 
 
 class Transformer(nn.Module):
     """A language model: ``model(ids)`` gives logits (batch, time, vocabulary).
 
-    There is no dropout anywhere: policy, reference, critic and reward model must agree
-    with themselves from one pass to the next.
+    There is no dropout anywhere, but in adapters where SFT asks for it: policy, reference, critic and
+    reward model must agree with themselves from one pass to the next.
     """
+
+    gradient_checkpointing = False  # keep only what goes into each block and compute the rest again on the way back
 
     def __init__(self, config: TransformerConfig):
         super().__init__()
@@ -137,6 +143,7 @@ class Transformer(nn.Module):
         branches_BT: Tensor | None = None,
         cache: KVCache | None = None,
         only_BT: Tensor | None = None,
+        noise_BT: Tensor | None = None,
     ) -> Tensor:
         """The normalised last hidden states: (B, T, D), or (N, D) at the N positions where ``only_BT`` is True.
 
@@ -147,6 +154,7 @@ class Transformer(nn.Module):
         one sequence that starts at its first column. ``branches_BT`` divides a segment into what its
         sequences share, 0, and then 1, 2, ... for the rest of each: a token sees the shared part and
         its own branch, as if they were alone. With a ``cache``, row b continues slot b.
+        ``noise_BT``, int64, names each token's draw of the adapters' dropout; None: no dropout.
         Raises ValueError when a position lies beyond the context.
         """
         config = self.config
@@ -164,14 +172,20 @@ class Transformer(nn.Module):
         rows = None if only_BT is None else only_BT.flatten().nonzero()[:, 0]
         for layer, block in enumerate(self.blocks):
             asked = rows if layer == config.num_hidden_layers - 1 else None
-            if config.window(layer) is None:
-                x_BTD = block(x_BTD, turns, mask, cache, asked)
-            else:
-                x_BTD = block(x_BTD, near_turns, near_mask, cache, asked)
+            at, seen = (turns, mask) if config.window(layer) is None else (near_turns, near_mask)
+            x_BTD = self._run(block, x_BTD, at, seen, cache, asked, noise_BT)
         if cache is not None:
             cache.advance(ids_BT.shape[1])
         normed: Tensor = self.norm(x_BTD)
         return normed
+
+    def _run(self, block: nn.Module, x_BTD: Tensor, *rest: Any) -> Tensor:
+        """A block, with or without its activations kept for the way back."""
+        if not (self.gradient_checkpointing and torch.is_grad_enabled()):
+            return block(x_BTD, *rest)
+        # The blocks draw no random numbers, so there is no state of a generator to bring back.
+        done: Tensor = checkpoint(block, x_BTD, *rest, use_reentrant=False, preserve_rng_state=False)
+        return done
 
     def turns(self, positions: Tensor, end: int, layers: str = "") -> Tensor:
         """Rotations at ``positions`` (B, T), all below ``end``, as complex numbers (B, T, 1, C/2)."""

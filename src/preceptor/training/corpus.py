@@ -64,16 +64,22 @@ def next_token_mask(segments_BT: Tensor) -> Tensor:
 
 
 def next_token_loss(
-    model: Transformer, ids_BT: Tensor, segments_BT: Tensor, target_BT: Tensor, *, isolate: bool = True
+    model: Transformer,
+    ids_BT: Tensor,
+    segments_BT: Tensor,
+    target_BT: Tensor,
+    *,
+    isolate: bool = True,
+    noise_BT: Tensor | None = None,
 ) -> Tensor:
     """Sum of the cross-entropy in nats over the positions t with ``target_BT[:, t]``, each predicting token t + 1.
 
     ``target_BT`` is (B, T - 1). With ``isolate`` a token sees its own segment only; without, the whole row
-    before it, as GPT-2 and GPT-3 were trained.
+    before it, as GPT-2 and GPT-3 were trained. ``noise_BT``: see :meth:`Transformer.hidden`.
     """
     # The last column predicts nothing; it is computed because attention likes round lengths far better.
     only = F.pad(target_BT, (0, 1))
-    hidden = model.hidden(ids_BT, segments_BT if isolate else None, only_BT=only)
+    hidden = model.hidden(ids_BT, segments_BT if isolate else None, only_BT=only, noise_BT=noise_BT)
     return linear_cross_entropy(hidden, model.head.weight, ids_BT[:, 1:][target_BT])
 
 

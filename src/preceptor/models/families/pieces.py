@@ -34,6 +34,11 @@ def by_head(heads: int) -> Storage:
     )
 
 
+def output_rows(stored: Storage) -> Storage:
+    """How a matrix with a row for each output of a linear layer is stored: as its weight, but never transposed."""
+    return PLAIN if stored is TRANSPOSED else stored
+
+
 class Piece(NamedTuple):
     """One of their tensors, and where it lies in ours."""
 
