@@ -9,6 +9,7 @@ from typing import Any
 from filelock import FileLock
 
 from preceptor.errors import InputError
+from preceptor.files import read_text
 
 # Weights as safetensors, configs, tokenizers and templates, from the top of a repository. Weights come twice in
 # some of them: "consolidated" is the same model in another tool's layout.
@@ -21,25 +22,55 @@ _CONVERSION = 1  # goes into the key of what is cached: raise it when a conversi
 def find_model(name: str | Path, cache: Path | None = None) -> Path:
     """The Hugging Face directory of the model that ``name`` stands for.
 
-    ``name``: a directory; ``owner/name`` or ``owner/name@revision`` on the hub, which is downloaded into the
+    ``name``: a directory, of a model or of PEFT's adapters, which are merged into their base and cached;
+    ``owner/name`` or ``owner/name@revision`` on the hub, which is downloaded into the
     hub library's own cache (resumed, with progress on standard error, from the cache alone under
     ``HF_HUB_OFFLINE``); or a GGUF file, which is converted once into ``cache`` (default: see
     :func:`cache_directory`). What exists on the disk goes before the hub. Raises :class:`InputError`.
     """
     path = Path(name).expanduser()
     if path.is_dir():
-        return path
+        return _merged(path, cache)
     if path.is_file():
         return _from_gguf(path, cache or cache_directory())
     hub = _HUB_ID.fullmatch(str(name))
     if hub is None or path.suffix == ".gguf":
         raise InputError(f"{name}: no such model; name a directory, a GGUF file or a hub id like owner/name")
-    return _from_hub(hub["repo"], hub["revision"])
+    return _merged(_from_hub(hub["repo"], hub["revision"]), cache)
 
 
 def cache_directory() -> Path:
     """Where converted models are kept: ``preceptor`` in ``XDG_CACHE_HOME``, or in ``~/.cache``."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "preceptor"
+
+
+def _merged(path: Path, cache: Path | None) -> Path:
+    """The directory itself, or, if it holds adapters, a directory of their base with them merged into it."""
+    # Not above: most models are plain.
+    from preceptor.models.peft import CONFIG, base_of, is_adapter, merge_adapters
+    from preceptor.models.weights import digest
+
+    if not is_adapter(path):
+        return path
+    named = base_of(path)
+    if Path(named).expanduser().resolve() == path.resolve():
+        raise InputError(f"{path}: its adapters name themselves as their base; name a model there")
+    try:
+        base = find_model(named, cache)
+    except InputError as error:
+        raise InputError(f"{path}: the base of its adapters cannot be had: {error}") from None
+    key = f"{_CONVERSION}:{digest(path)}:{read_text(path / CONFIG)}:{digest(base)}"
+    directory = _cached(cache or cache_directory(), path.name, key)
+    with FileLock(directory.with_name(directory.name + ".lock")):
+        if not directory.is_dir():
+            merge_adapters(base, path, directory)
+    return directory
+
+
+def _cached(cache: Path, name: str, key: str) -> Path:
+    """Where in the cache what is made from ``key`` lies."""
+    cache.mkdir(parents=True, exist_ok=True)
+    return cache / f"{name}-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
 
 
 def _from_gguf(path: Path, cache: Path) -> Path:
@@ -52,8 +83,7 @@ def _from_gguf(path: Path, cache: Path) -> Path:
         raise InputError(f"{path}: is a file but not a GGUF file; name a model directory, a GGUF file or a hub id")
     found = path.stat()
     key = f"{_CONVERSION}:{path.resolve()}:{found.st_size}:{found.st_mtime_ns}"
-    directory = cache / f"{path.stem}-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
-    cache.mkdir(parents=True, exist_ok=True)
+    directory = _cached(cache, path.stem, key)
     with FileLock(directory.with_name(directory.name + ".lock")):
         if not directory.is_dir():
             convert_gguf(path, directory)

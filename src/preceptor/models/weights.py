@@ -1,5 +1,6 @@
 """The weights in a Hugging Face directory: safetensors, whole or in shards, read as they are asked for."""
 
+import hashlib
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -10,6 +11,15 @@ from preceptor.errors import InputError
 from preceptor.files import read_json
 
 WHOLE, INDEX = "model.safetensors", "model.safetensors.index.json"
+
+
+def digest(directory: Path) -> str:
+    """SHA-256 over the weights in a directory: what tells a base from another of the same shape."""
+    total = hashlib.sha256()
+    for path in sorted(directory.glob("*.safetensors")):
+        with path.open("rb") as file:
+            total.update(hashlib.file_digest(file, "sha256").digest())
+    return total.hexdigest()
 
 
 class Weights:
