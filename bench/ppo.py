@@ -36,7 +36,8 @@ from preceptor.models.config import ModelConfig  # noqa: E402
 from preceptor.models.families import family  # noqa: E402
 from preceptor.models.heads import ScalarModel  # noqa: E402
 from preceptor.models.transformer import Transformer  # noqa: E402
-from preceptor.stages.ppo import PPOConfig, _Learner, _Models  # noqa: E402
+from preceptor.stages.ppo import PPOConfig, _Learner  # noqa: E402
+from preceptor.stages.ppo_models import Models  # noqa: E402
 from preceptor.training.rollout import collect  # noqa: E402
 
 NO_END = SimpleNamespace(pad_id=0, eos_id=None)  # stands for a tokenizer: no token ends a response
@@ -53,7 +54,7 @@ class Ours:
         reference = load_language_model(directory)
         scorer = ScalarModel(copy.deepcopy(reference))
         scorer.initialise_head(torch.Generator().manual_seed(0))
-        self.models = _Models(copy.deepcopy(reference), reference, copy.deepcopy(scorer), scorer)
+        self.models = Models(copy.deepcopy(reference), reference, copy.deepcopy(scorer), scorer)
         self.learner = _Learner(self.config, self.models, None, 10_000, 0)
         self.sampling = SamplingConfig(max_new_tokens=args.response)
         self.done = 0

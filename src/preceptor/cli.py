@@ -72,6 +72,7 @@ STAGES: dict[str, Verb] = {
             _DEMONSTRATIONS,
             Argument("corpus", "documents to mix in, against forgetting", required=False),
         ),
+        tables=("lora",),
     ),
     "sample": Verb(
         "write K responses to each prompt, for people to rank",
@@ -93,6 +94,7 @@ STAGES: dict[str, Verb] = {
             Argument("rankings", "rankings, JSONL", "files"),
             _DEMONSTRATIONS,
         ),
+        tables=("lora",),
         more_outs=("check_out",),
     ),
     "ppo": Verb(
@@ -106,6 +108,7 @@ STAGES: dict[str, Verb] = {
             Argument("demonstrations", "demonstrations that prove the reward model's zero", required=False),
             Argument("corpus", "documents for the pretraining loss (PPO-ptx)", required=False),
         ),
+        tables=("lora",),
     ),
     "evaluate": Verb(
         "measure models on held-out prompts",

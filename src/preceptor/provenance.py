@@ -72,7 +72,7 @@ def earlier_summary(out: Path, record: dict[str, Any]) -> dict[str, Any] | None:
     if not (out / "provenance.json").exists():
         return None
     old = read_json(out / "provenance.json")
-    for part in ("stage", "config", "model", "seed", "parents", "data"):
+    for part in ("stage", "config", "model", "lora", "seed", "parents", "data"):
         different = first_difference(old.get(part), record.get(part), part)
         if different is not None:
             key, there, here = different

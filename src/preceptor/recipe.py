@@ -23,6 +23,7 @@ from preceptor.config import Config
 from preceptor.errors import InputError
 from preceptor.files import read_text
 from preceptor.models.config import ModelConfig
+from preceptor.models.lora import NO_LORA, LoRAConfig
 from preceptor.stages.data import DataConfig
 from preceptor.stages.evaluate import EvaluateConfig
 from preceptor.stages.ppo import PPOConfig
@@ -45,6 +46,7 @@ class Recipe(Config):
     tokenizer: TokenizerConfig = TokenizerConfig()
     model: ModelConfig = ModelConfig()
     pretrain: PretrainConfig = PretrainConfig()
+    lora: LoRAConfig = NO_LORA
     sft: SFTConfig = SFTConfig()
     sample: SampleConfig = SampleConfig()
     rank: RankConfig = RankConfig()

@@ -95,7 +95,8 @@ def plan(recipe: Recipe, root: Path) -> list[Unit]:
     data, seed = root / "data", recipe.seed
     corpus, heldout = data / "corpus.jsonl", data / "corpus_heldout.jsonl"
     text = {"corpus": corpus, "heldout": heldout, "tokenizer": root / "tokenizer"}
-    shown = {"model": root / "base", "demonstrations": data / "demonstrations.jsonl", "corpus": corpus}
+    shown: dict[str, Any] = {"model": root / "base", "demonstrations": data / "demonstrations.jsonl", "corpus": corpus}
+    shown["lora"] = recipe.lora
     units = [
         Unit("data", "data", recipe.data, seed, {"out": data}),
         Unit(
@@ -156,7 +157,7 @@ def _round(recipe: Recipe, root: Path, number: int) -> list[Unit]:
     ranked = {"samples": root / samples, "gold": data / "gold.jsonl" if recipe.data.source == "atlas" else None}
     # People's rankings take the place of simulated ones; the samples are there for them to rank next.
     theirs = {"source": "file", "file": data / "rankings_train.jsonl"} if _people_ranked(recipe) else {}
-    fitted = {"model": sft, "rankings": _rankings(root, number), "demonstrations": demonstrations}
+    fitted = {"model": sft, "rankings": _rankings(root, number), "demonstrations": demonstrations, "lora": recipe.lora}
     all_rankings = tuple(f"rounds/{past}/rankings.jsonl" for past in range(1, number + 1))
     optimised = {
         "model": sft,
@@ -166,6 +167,7 @@ def _round(recipe: Recipe, root: Path, number: int) -> list[Unit]:
         "prompts_dev": data / "prompts_dev.jsonl",
         "demonstrations": demonstrations,
         "corpus": data / "corpus.jsonl",
+        "lora": recipe.lora,
     }
     sampled = ("data", "sft", before) if later else ("data", "sft")
     both = {"out": root / reward, "check_out": check}

@@ -21,7 +21,8 @@ from preceptor.files import write_jsonl
 from preceptor.generation.sampling import SamplingConfig
 from preceptor.models.checkpoint import load_language_model, load_scalar_model, save_model
 from preceptor.stages import ppo as module
-from preceptor.stages.ppo import PPOConfig, _Learner, _Models, ppo
+from preceptor.stages.ppo import PPOConfig, _Learner, ppo
+from preceptor.stages.ppo_models import Models
 from preceptor.stages.ppo_snapshots import Snapshots
 from preceptor.text.tokenizer import Tokenizer
 from preceptor.training import rollout as rollout_module
@@ -82,7 +83,7 @@ class Bench:
     def learner(self, *, corpus: bool = False, **keys: Any) -> _Learner:
         """A fresh learner on copies of the models."""
         config = PPOConfig(**{"clip_norm": 1e9, "warmup": 0.0, "minibatch": 6} | keys)
-        models = _Models(*(copy.deepcopy(one) for one in (self.policy, self.reference, self.critic, self.reward)))
+        models = Models(*(copy.deepcopy(one) for one in (self.policy, self.reference, self.critic, self.reward)))
         return _Learner(config, models, self.corpus if corpus else None, iterations=4, seed=0)
 
     def update(self, learner: _Learner, rows: list[int], step: int = 0) -> None:

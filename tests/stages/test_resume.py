@@ -22,6 +22,7 @@ import pytest
 import torch
 
 from preceptor.errors import InputError
+from preceptor.models.lora import NO_LORA, LoRAConfig
 from preceptor.stages import ppo as ppo_module
 from preceptor.stages.ppo import ppo
 from preceptor.stages.pretrain import PretrainConfig, pretrain
@@ -56,6 +57,9 @@ Optimizer.step = slow_step
 module.train = partial(loop.train, checkpoint_seconds=0.05)
 config = getattr(module, call["config_class"])(**call["config"])
 inputs = {name: Path(value) for name, value in call["inputs"].items()}
+if "lora" in call:
+    from preceptor.models.lora import LoRAConfig
+    inputs["lora"] = LoRAConfig(**call["lora"])
 if "model_config" in call:
     inputs["model"] = ModelConfig(**call["model_config"])
 getattr(module, call["stage"])(config, **inputs, out=Path(call["out"]), seed=0, progress=Progress(quiet=True))
@@ -175,13 +179,40 @@ def test_ppo_survives_sigkill_bit_for_bit(
     assert_same_outcome(out, toy.ppo, where, lines)
 
 
+def test_ppo_with_adapters_survives_sigkill_bit_for_bit(toy: Any, tmp_path: Path, lines: Callable) -> None:
+    """Policy, critic, average and the kept snapshot are adapters; the reward model has weights of its own here."""
+    out, lora = tmp_path / "killed", LoRAConfig(rank=3)
+    config = toy.ppo_config.model_copy(update={"episodes": 256})
+    ppo(config, **toy.ppo_inputs, out=tmp_path / "whole", seed=0, progress=toy.progress, lora=lora)
+    call = {
+        "stage": "ppo",
+        "config_class": "PPOConfig",
+        "config": config.model_dump(),
+        "inputs": toy.ppo_inputs,
+        "lora": lora.model_dump(),
+        "out": out,
+    }
+    where = kill_at_random(call, 5, optimizer_steps=4)
+    assert all(".adapter." in name or "score." in name for name in read_state(out / CHECKPOINT)[0])
+    ppo(config, **toy.ppo_inputs, out=out, seed=0, progress=toy.progress, lora=lora)
+    assert_same_outcome(out, tmp_path / "whole", where, lines)
+
+
+@pytest.mark.parametrize("lora", [NO_LORA, LoRAConfig(rank=3, dropout=0.2)], ids=["whole", "lora"])
 @pytest.mark.parametrize("stage", ["sft", "reward"])
 @pytest.mark.parametrize("stop_at", [1, 4])
 def test_sft_and_reward_go_on_bit_for_bit(
-    toy: Any, tmp_path: Path, lines: Callable, monkeypatch: pytest.MonkeyPatch, stage: str, stop_at: int
+    toy: Any,
+    tmp_path: Path,
+    lines: Callable,
+    monkeypatch: pytest.MonkeyPatch,
+    stage: str,
+    stop_at: int,
+    lora: LoRAConfig,
 ) -> None:
     def call(out: Path) -> None:
         common: dict[str, Any] = {"seed": 0, "progress": toy.progress, "demonstrations": toy.demonstrations}
+        common["lora"] = lora
         if stage == "sft":
             config = SFTConfig(**toy.tables["sft"] | {"optimizer": "muon"}, epochs=2, batch=16)
             sft(config, model=toy.base, corpus=toy.corpus, out=out, **common)

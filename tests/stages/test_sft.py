@@ -85,7 +85,9 @@ def test_point_1_every_end_of_the_assistant_keeps_its_label(
 ) -> None:
     seen: list[int] = []
 
-    def spy(model: Any, ids: torch.Tensor, segments: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    def spy(
+        model: Any, ids: torch.Tensor, segments: torch.Tensor, target: torch.Tensor, noise_BT: None
+    ) -> torch.Tensor:
         seen.extend(ids[:, 1:][target].tolist())
         assert not target[segments[:, 1:] == 0].any(), "padding is ignored"
         return torch.tensor(0.0)

@@ -5,10 +5,8 @@ RLHF with PPO". One iteration: the policy answers a batch of prompts, the reward
 answers, the critic says what it had expected, and policy and critic take a few steps.
 """
 
-import copy
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -23,10 +21,12 @@ from preceptor.feedback.schema import Prompt
 from preceptor.files import read_jsonl
 from preceptor.generation.sampling import SamplingConfig
 from preceptor.keyed import numpy_rng
-from preceptor.models.checkpoint import load_language_model, load_scalar_model, save_model
-from preceptor.models.heads import ScalarModel
+from preceptor.models.checkpoint import save_model
+from preceptor.models.lora import NO_LORA, LoRAConfig, fork, own_parameters
+from preceptor.models.peft import FOLDER, save_adapters
 from preceptor.models.transformer import Transformer
 from preceptor.stages.corpus import read_corpus
+from preceptor.stages.ppo_models import Models, load_models
 from preceptor.stages.ppo_probes import probe
 from preceptor.stages.ppo_snapshots import Snapshots
 from preceptor.text.conversation import render_prompt
@@ -85,16 +85,6 @@ class PPOConfig(OptimizerConfig):
         return self
 
 
-@dataclass
-class _Models:
-    """The four models of PPO; policy and critic learn, reference and reward model never change."""
-
-    policy: Transformer
-    reference: Transformer
-    critic: ScalarModel
-    reward: ScalarModel
-
-
 def ppo(
     config: PPOConfig,
     *,
@@ -108,16 +98,19 @@ def ppo(
     out: Path,
     seed: int,
     progress: Progress,
+    lora: LoRAConfig = NO_LORA,
 ) -> dict[str, Any]:
     """Optimise the language model in ``model`` (which is the KL reference too) and write the kept policy to ``out``.
 
     ``check`` is a second reward model that is only looked at: the policy that is kept is the
-    snapshot it likes best, so that what fools the first one is not chosen.
+    snapshot it likes best, so that what fools the first one is not chosen. With ``lora`` policy and critic learn
+    adapters over shared weights; ``out`` is the merged policy all the same, and ``out/adapter`` has them alone.
     """
     text = Tokenizer.load(model)
-    reference = load_language_model(model)
-    scorer = load_scalar_model(reward)
-    models = _Models(copy.deepcopy(reference), reference, copy.deepcopy(scorer), scorer)
+    models = load_models(model, reward, check, lora, seed)
+    reference, scorer = models.reference, models.reward
+    for learning in (models.policy, models.critic.trunk):
+        learning.gradient_checkpointing = config.gradient_checkpointing
     context = reference.config.max_position_embeddings
     sampling = SamplingConfig(temperature=config.temperature, max_new_tokens=config.max_new_tokens, seed=seed)
     room = sampling.prompt_room(context)
@@ -133,7 +126,7 @@ def ppo(
         text,
         reference,
         scorer,
-        check,
+        models.check,
         prompts_dev,
         count=config.snapshot_prompts,
         sampling=sampling,
@@ -179,6 +172,8 @@ def ppo(
         )
     snapshots.restore(learner.state, models.policy)
     save_model(models.policy, out, text)
+    if lora.rank:
+        save_adapters(models.policy, out / FOLDER, lora, model)
     (out / CHECKPOINT).unlink(missing_ok=True)
     episodes, kept = iterations * config.batch, best["iteration"]
     # Provenance, evaluation and report look for ``kept_step``.
@@ -188,14 +183,14 @@ def ppo(
 class _Learner:
     """Policy, critic and their optimizers: everything that changes from one iteration to the next."""
 
-    def __init__(self, config: PPOConfig, models: _Models, corpus: Corpus | None, iterations: int, seed: int):
+    def __init__(self, config: PPOConfig, models: Models, corpus: Corpus | None, iterations: int, seed: int):
         self.config, self.models, self.corpus = config, models, corpus
         self.iterations, self.seed = iterations, seed
         self.policy_optimizer = Optimizer(models.policy, config)
         self.critic_optimizer = Optimizer(models.critic, config.model_copy(update={"lr": config.critic_lr}))
         modules: dict[str, torch.nn.Module] = {"policy": models.policy, "critic": models.critic}
         if config.ema_decay:
-            modules["average"] = copy.deepcopy(models.policy).requires_grad_(False)
+            modules["average"] = fork(models.policy).requires_grad_(False)
         self.kl: FixedKL | AdaptiveKL = FixedKL(config.kl_coef)
         if config.kl_control == "adaptive":
             self.kl = AdaptiveKL(config.kl_coef, config.kl_target, config.kl_horizon)
@@ -294,8 +289,9 @@ class _Learner:
             losses[name].append(float(value))
         if config.ema_decay:
             with torch.no_grad():
-                for mean, now in zip(self.kept_module.parameters(), models.policy.parameters(), strict=True):
-                    mean.lerp_(now, 1 - config.ema_decay)
+                now = own_parameters(models.policy)
+                for name, mean in own_parameters(self.kept_module).items():
+                    mean.lerp_(now[name], 1 - config.ema_decay)
 
     def _metrics(self, rollout: Rollout, returns: Tensor, stats: dict[str, Tensor], kl: Tensor) -> Metrics:
         tokens = float(stats["tokens"])

@@ -15,8 +15,8 @@ from preceptor.feedback.schema import Prompt
 from preceptor.files import read_jsonl, write_jsonl
 from preceptor.generation.engine import generate
 from preceptor.generation.sampling import SamplingConfig
-from preceptor.models.checkpoint import load_scalar_model
 from preceptor.models.heads import ScalarModel
+from preceptor.models.lora import own_parameters
 from preceptor.models.transformer import Transformer
 from preceptor.text.conversation import render_prompt
 from preceptor.text.tokenizer import Tokenizer
@@ -46,7 +46,7 @@ class Snapshots:
         tokenizer: Tokenizer,
         reference: Transformer,
         scorer: ScalarModel,
-        check: Path | None,
+        check: ScalarModel | None,
         prompts: Path,
         *,
         count: int,
@@ -56,13 +56,12 @@ class Snapshots:
         no_end_penalty: float,
         out: Path,
     ) -> "Snapshots":
-        """Load the second reward model and the first ``count`` development prompts."""
+        """Read the first ``count`` development prompts."""
         asked = read_jsonl(prompts, Prompt)[:count]
         room = sampling.prompt_room(reference.config.max_position_embeddings)
         rendered = [render_prompt(tokenizer, prompt.messages, room).ids for prompt in asked]
-        judge = load_scalar_model(check) if check is not None else None
         return cls(
-            tokenizer, reference, scorer, judge, asked, rendered, sampling, max_kl, no_end_penalty, out / "snapshots"
+            tokenizer, reference, scorer, check, asked, rendered, sampling, max_kl, no_end_penalty, out / "snapshots"
         )
 
     def take(self, state: TrainingState, policy: Transformer, iteration: int) -> Metrics:
@@ -131,12 +130,12 @@ class Snapshots:
             "check_score": found["dev_check_score"],
             "kl": found["dev_kl"],
         }
-        for name, parameter in policy.named_parameters():
+        for name, parameter in own_parameters(policy).items():
             state.tensors[f"best/{name}"] = parameter.detach().clone()
 
     @staticmethod
     def restore(state: TrainingState, policy: Transformer) -> None:
         """Put the kept weights into ``policy``."""
         with torch.no_grad():
-            for name, parameter in policy.named_parameters():
+            for name, parameter in own_parameters(policy).items():
                 parameter.copy_(state.tensors[f"best/{name}"])

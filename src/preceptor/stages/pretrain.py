@@ -63,6 +63,7 @@ def pretrain(
     text = Tokenizer.load(tokenizer)
     causal = config.objective == "causal"
     network = new_model(model, text, causal=causal, generator=torch_rng(seed, "pretrain", "weights"))
+    network.gradient_checkpointing = config.gradient_checkpointing
     length = model.max_position_embeddings
     rows = read_corpus(corpus, text, length, seed=seed)
     unseen = read_corpus(heldout, text, length, seed=seed)

@@ -18,6 +18,8 @@ from preceptor.files import read_jsonl
 from preceptor.keyed import torch_rng
 from preceptor.models.checkpoint import load_language_model, load_scalar_model, save_model
 from preceptor.models.heads import ScalarModel
+from preceptor.models.lora import NO_LORA, LoRAConfig, fresh_adapters
+from preceptor.models.peft import FOLDER, save_adapters
 from preceptor.text.conversation import Message, render
 from preceptor.text.tokenizer import Tokenizer
 from preceptor.training.batches import batch_at, steps_of
@@ -77,18 +79,21 @@ def reward(
     check_out: Path | None,
     seed: int,
     progress: Progress,
+    lora: LoRAConfig = NO_LORA,
 ) -> dict[str, Any]:
     """Fit a reward model that starts from the language model in ``model`` and write it to ``out``.
+
+    With ``lora`` only a head and adapters over ``model`` are trained. ``out`` is the merged reward model all the
+    same; ``out/adapter`` has them alone, for a PPO run whose models share the weights of ``model``.
 
     The prompts are split by a hash of their ids: some only measure, some train a second reward
     model (``check_out``) that PPO never maximises, the rest train the first.
     """
     parts = _split(config, [row for path in rankings for row in read_jsonl(path, Ranking)], check_out is not None, seed)
-    summary = _fit(config, "reward", model, parts["train"], parts["heldout"], demonstrations, out, seed, progress)
+    same = (demonstrations, seed, progress, lora)
+    summary = _fit(config, "reward", model, parts["train"], parts["heldout"], out, *same)
     if check_out is not None and config.check_share > 0:
-        fitted = _fit(
-            config, "reward-check", model, parts["check"], parts["heldout"], demonstrations, check_out, seed, progress
-        )
+        fitted = _fit(config, "reward-check", model, parts["check"], parts["heldout"], check_out, *same)
         if "heldout_accuracy" in fitted:  # few rankings may leave none to measure on
             summary["check_heldout_accuracy"] = fitted["heldout_accuracy"]
     return summary
@@ -110,12 +115,16 @@ def _fit(
     model: Path,
     rankings: list[Ranking],
     heldout: list[Ranking],
-    demonstrations: Path,
     out: Path,
+    demonstrations: Path,
     seed: int,
     progress: Progress,
+    lora: LoRAConfig,
 ) -> dict[str, Any]:
     trunk, text = load_language_model(model), Tokenizer.load(model)
+    if lora.rank:
+        trunk = fresh_adapters(trunk, lora, seed, name)
+    trunk.gradient_checkpointing = config.gradient_checkpointing
     length = trunk.config.max_position_embeddings
     learnt = _render_all(text, rankings, length)
     if not learnt:
@@ -165,6 +174,8 @@ def _fit(
                 f"{truncated} ranked responses with their prompts were longer than {length} tokens and were truncated"
             )
     save_model(network, out, text)
+    if lora.rank:
+        save_adapters(network, out / FOLDER, lora, model)
     (out / CHECKPOINT).unlink(missing_ok=True)
     after = float(demonstration_scores(load_scalar_model(out), text, demonstrations).mean())
     if not abs(after) <= 1e-3:

@@ -13,7 +13,10 @@ from preceptor.errors import InputError
 from preceptor.feedback.hygiene import split_by
 from preceptor.feedback.schema import Demonstration
 from preceptor.files import read_jsonl
+from preceptor.keyed import key_bits
 from preceptor.models.checkpoint import load_language_model, save_model
+from preceptor.models.lora import NO_LORA, LoRAConfig, fresh_adapters
+from preceptor.models.peft import FOLDER, save_adapters
 from preceptor.models.transformer import Transformer
 from preceptor.stages.corpus import read_corpus
 from preceptor.text.conversation import Rendered, render
@@ -58,13 +61,18 @@ def sft(
     out: Path,
     seed: int,
     progress: Progress,
+    lora: LoRAConfig = NO_LORA,
 ) -> dict[str, Any]:
     """Fine-tune the language model in ``model`` on a file of demonstrations and write it to ``out``.
 
     The gradient is that of: mean loss over the trained tokens of the batch's demonstrations
-    + pretrain_coef * mean loss over the tokens of its corpus rows.
+    + pretrain_coef * mean loss over the tokens of its corpus rows. With ``lora`` only adapters over ``model`` are
+    trained; ``out`` is the merged model all the same, and ``out/adapter`` has them alone.
     """
-    network = load_language_model(model).train()
+    network = load_language_model(model)
+    if lora.rank:
+        network = fresh_adapters(network, lora, seed, "sft", dropout=True)
+    network.gradient_checkpointing = config.gradient_checkpointing
     text = Tokenizer.load(model)
     length = network.config.max_position_embeddings
     records = read_jsonl(demonstrations, Demonstration)
@@ -79,6 +87,7 @@ def sft(
     rows = read_corpus(corpus, text, length, seed=seed) if corpus is not None and mix else None
     steps = steps_of(len(rendered), config.batch, config.epochs)
     per_epoch = max(1, math.ceil(len(rendered) / config.batch))
+    dropout = lora.rank > 0 and lora.dropout > 0
     optimizer = Optimizer(network, config)
     state = TrainingState({"model": network}, {"model": optimizer})
 
@@ -86,14 +95,17 @@ def sft(
         taken = batch_at(step, count=len(rendered), batch=min(config.batch, len(rendered)), seed=seed, key="sft")
         batch = [rendered[i] for i in taken]
         trained = sum(sum(conversation.mask) for conversation in batch)
-        for loss in conversation_losses(network, batch, text.pad_id, config.micro_rows):
+        names = [key_bits(seed, "sft", "dropout", step, place) for place in range(len(batch))] if dropout else None
+        for loss in conversation_losses(network, batch, text.pad_id, config.micro_rows, names):
             sums["demonstration_loss"] += float(loss.detach()) / trained
             yield loss / trained
         sums["tokens"] = sum(len(conversation.ids) for conversation in batch)
         if rows is not None:
             ids, segments = rows.take(batch_at(step, count=rows.rows, batch=mix, seed=seed, key="sft-corpus"))
             chosen = next_token_mask(segments)
-            loss = next_token_loss(network, ids, segments, chosen) / chosen.sum()
+            noise = token_noise(key_bits(seed, "sft-corpus", "dropout", step), ids.numel()) if dropout else None
+            noise_BT = None if noise is None else noise.view_as(ids)
+            loss = next_token_loss(network, ids, segments, chosen, noise_BT=noise_BT) / chosen.sum()
             sums["pretrain_loss"] = float(loss.detach())
             sums["tokens"] += ids.numel()
             yield config.pretrain_coef * loss
@@ -114,6 +126,8 @@ def sft(
                 f"{truncated} of {len(rendered)} conversations were longer than {length} tokens and were truncated"
             )
     save_model(network, out, text)
+    if lora.rank:
+        save_adapters(network, out / FOLDER, lora, model)
     (out / CHECKPOINT).unlink(missing_ok=True)
     summary: dict[str, Any] = {"steps": steps, "demonstrations": len(rendered), "truncated": truncated}
     if unseen_rendered:
@@ -122,15 +136,30 @@ def sft(
 
 
 def conversation_losses(
-    model: Transformer, batch: Sequence[Rendered], pad_id: int, micro_rows: int
+    model: Transformer, batch: Sequence[Rendered], pad_id: int, micro_rows: int, names: Sequence[int] | None = None
 ) -> Iterator[Tensor]:
-    """Sums of the loss over the trained tokens of packed conversations, one a micro-batch."""
+    """Sums of the loss over the trained tokens of packed conversations, one a micro-batch.
+
+    ``names``, one a conversation, name the draws of the adapters' dropout; without them there is none.
+    """
     packed = pack_conversations(batch, max(len(conversation.ids) for conversation in batch), pad_id)
     ids, segments = torch.from_numpy(packed.ids).long(), torch.from_numpy(packed.segments).long()
     target = torch.from_numpy(packed.mask)[:, 1:] & next_token_mask(segments)
+    noise = None
+    if names is not None:
+        noise = torch.zeros_like(ids)
+        for row, members in enumerate(packed.rows):
+            drawn = torch.cat([token_noise(names[i], len(batch[i].ids)) for i in members])
+            noise[row, : len(drawn)] = drawn
     for at in range(0, ids.shape[0], micro_rows):
         part = slice(at, at + micro_rows)
-        yield next_token_loss(model, ids[part], segments[part], target[part])
+        noise_BT = None if noise is None else noise[part]
+        yield next_token_loss(model, ids[part], segments[part], target[part], noise_BT=noise_BT)
+
+
+def token_noise(name: int, count: int) -> Tensor:
+    """A number (count,) int64 for each token of a sequence, which names its draw of the dropout."""
+    return name % 2**48 + torch.arange(count)
 
 
 @torch.no_grad()

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from preceptor.errors import InputError
+from preceptor.models.lora import own_parameters
 from preceptor.training.checkpoint import read_state, write_state
 from preceptor.training.optimizer import Optimizer
 from preceptor.training.progress import StageProgress
@@ -25,7 +26,10 @@ CHECKPOINT = "training.safetensors"  # beside the model, while its stage is not 
 
 @dataclass
 class TrainingState:
-    """Everything a next step depends on, apart from the recipe, the seed and the input files."""
+    """Everything a next step depends on, apart from the recipe, the seed and the input files.
+
+    Of a module with adapters that is the adapters and its head: the weights below them stay as they were read.
+    """
 
     modules: dict[str, nn.Module]
     optimizers: dict[str, Optimizer]
@@ -37,7 +41,7 @@ class TrainingState:
         """Write all of it to one file."""
         tensors = {f"tensor/{name}": tensor for name, tensor in self.tensors.items()}
         for name, module in self.modules.items():
-            tensors |= {f"module/{name}/{key}": value for key, value in _parameters(module).items()}
+            tensors |= {f"module/{name}/{key}": value for key, value in own_parameters(module).items()}
         for name, optimizer in self.optimizers.items():
             tensors |= {f"optimizer/{name}/{key}": value for key, value in optimizer.state().items()}
         write_state(path, tensors, {"step": self.step, "values": self.values})
@@ -46,17 +50,13 @@ class TrainingState:
         """Take back what :meth:`save` wrote."""
         tensors, saved = read_state(path)
         for name, module in self.modules.items():
-            for key, parameter in _parameters(module).items():
+            for key, parameter in own_parameters(module).items():
                 parameter.data.copy_(tensors[f"module/{name}/{key}"])
         for name, optimizer in self.optimizers.items():
             optimizer.load_state(_under(tensors, f"optimizer/{name}/"))
         self.tensors = _under(tensors, "tensor/")
         self.values = saved["values"]
         self.step = saved["step"]
-
-
-def _parameters(module: nn.Module) -> dict[str, nn.Parameter]:
-    return dict(module.named_parameters())  # tied weights once
 
 
 def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -1,4 +1,7 @@
-"""AdamW for every parameter, or Muon for the matrices inside the blocks and AdamW for the rest."""
+"""AdamW for every parameter, or Muon for the matrices inside the blocks and AdamW for the rest.
+
+Adapters are AdamW's in any case: their matrices are thin, and it is their product that acts.
+"""
 
 import math
 from typing import Literal
@@ -23,6 +26,11 @@ class OptimizerConfig(Config):
     warmup: float = Field(0.02, ge=0, le=1, description="Share of the steps in which the learning rate rises from 0.")
     final_lr: float = Field(0.1, ge=0, le=1, description="Share of the peak learning rate left at the end (cosine).")
     clip_norm: float = Field(1.0, gt=0, description="Gradients are scaled down to this global norm.")
+    gradient_checkpointing: bool = Field(
+        False,
+        description="Keep only what goes into each block and compute the rest again for the gradient: "
+        "much less memory, about a third more time, the same result.",
+    )
 
 
 def learning_rate_scale(config: OptimizerConfig, step: int, steps: int) -> float:
@@ -50,13 +58,17 @@ def orthogonalise(matrices: Tensor, iterations: int = 5) -> Tensor:
     return (x if wide else x.mT).reshape(matrices.shape)
 
 
+def _in_block(name: str) -> bool:
+    return "blocks." in name and ".adapter." not in name
+
+
 class Optimizer:
     """Takes one step at a time; its state is plain tensors by name, so that it can be saved without pickle."""
 
     def __init__(self, module: nn.Module, config: OptimizerConfig):
         self.config = config
         named = {name: p for name, p in module.named_parameters() if p.requires_grad}
-        self.muon = {n: p for n, p in named.items() if config.optimizer == "muon" and p.ndim == 2 and "blocks." in n}
+        self.muon = {n: p for n, p in named.items() if config.optimizer == "muon" and p.ndim == 2 and _in_block(n)}
         self.rest = {name: p for name, p in named.items() if name not in self.muon}
         self.momentum = {name: torch.zeros_like(p) for name, p in self.muon.items()}
         matrices = [p for p in self.rest.values() if p.ndim >= 2]

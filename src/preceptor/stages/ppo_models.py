@@ -1,0 +1,59 @@
+"""The four models of PPO, and the second reward model, as objects that share what they can.
+
+Fine-tuned whole, each has its weights for itself. With LoRA the weights of the SFT model are held once: the reference
+is them alone, the policy them with adapters, and so are the critic and both reward models if their adapters were
+trained over the same weights, which is how the reward stage makes them. A reward model that was made otherwise has
+weights of its own, and the critic shares those.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from preceptor.models.checkpoint import load_language_model, load_scalar_model
+from preceptor.models.heads import ScalarModel
+from preceptor.models.lora import LoRAConfig, fork, fresh_adapters, over
+from preceptor.models.peft import FOLDER, fits, load_adapters
+from preceptor.models.transformer import Transformer
+
+
+@dataclass
+class Models:
+    """Policy and critic learn; reference and reward models never change."""
+
+    policy: Transformer
+    reference: Transformer
+    critic: ScalarModel
+    reward: ScalarModel
+    check: ScalarModel | None = None  # the second reward model, which is only looked at
+
+
+def load_models(model: Path, reward: Path, check: Path | None, lora: LoRAConfig, seed: int) -> Models:
+    """Read them: the policy starts as the reference, the critic as the reward model."""
+    reference = load_language_model(model)
+    if not lora.rank:
+        scorer = load_scalar_model(reward)
+        judge = None if check is None else load_scalar_model(check)
+        return Models(fork(reference), reference, fork(scorer), scorer, judge)
+    policy = fresh_adapters(reference, lora, seed, "ppo")
+    scorer = _scalar(reward, reference, model)
+    judge = None if check is None else _scalar(check, reference, model)
+    return Models(policy, reference, _critic(scorer, lora, seed), scorer, judge)
+
+
+def _scalar(directory: Path, base: Transformer, model: Path) -> ScalarModel:
+    """A reward model, over the weights of ``base`` if it has adapters that were trained over them."""
+    adapters = directory / FOLDER
+    if fits(adapters, model):
+        shared = load_adapters(base, adapters)
+        if isinstance(shared, ScalarModel):
+            return shared
+    return load_scalar_model(directory)
+
+
+def _critic(scorer: ScalarModel, lora: LoRAConfig, seed: int) -> ScalarModel:
+    """What computes the same as the reward model and can learn: its adapters copied, or new ones over its weights."""
+    if any(".adapter." in name for name, _ in scorer.named_parameters()):
+        return fork(scorer)
+    critic = over(scorer)
+    critic.trunk = fresh_adapters(scorer.trunk, lora, seed, "ppo-critic")
+    return fork(critic)
