@@ -14,7 +14,8 @@ from torch.nn import functional as F
 
 from preceptor.algorithms.policy import entropy, logprobs_of
 
-_CHUNK_BYTES = 8 << 20  # logits of a chunk stay in the cache of one core or two
+_CHUNK_BYTES = 8 << 20  # logits of a chunk stay in the cache of one core or two ...
+_FEWEST_ROWS = 128  # ... unless the vocabulary is large: each chunk reads all of its weights again
 WHOLE_BYTES = 64 << 20  # more logits than this are never held at once
 
 
@@ -129,6 +130,6 @@ def linear_logprobs(
 
 
 def _parts(hidden_ND: Tensor, weight_VD: Tensor) -> list[slice]:
-    """Slices of the rows, with ``_CHUNK_BYTES`` of logits each, or 64 rows if those are more."""
-    rows = max(64, _CHUNK_BYTES // (4 * weight_VD.shape[0]))
+    """Slices of the rows, with ``_CHUNK_BYTES`` of logits each, or ``_FEWEST_ROWS`` if those are more."""
+    rows = max(_FEWEST_ROWS, _CHUNK_BYTES // (4 * weight_VD.shape[0]))
     return [slice(start, start + rows) for start in range(0, len(hidden_ND), rows)]
