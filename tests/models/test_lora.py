@@ -1,5 +1,6 @@
 """LoRA: what is adapted, what is shared, and that it computes (W + scale * B A) x and nothing else."""
 
+import copy
 from collections.abc import Callable
 
 import pytest
@@ -8,7 +9,7 @@ from torch import Tensor, nn
 
 from preceptor.errors import InputError
 from preceptor.models.heads import ScalarModel
-from preceptor.models.linear import Linear, keyed_dropout
+from preceptor.models.linear import Linear, keyed_dropout, merged_weight
 from preceptor.models.lora import (
     LoRAConfig,
     adapted,
@@ -150,6 +151,23 @@ def test_gradients_are_those_of_the_formula(tiny_model: MakeModel, family: str) 
 def near(mine: Tensor | None, right: Tensor) -> None:
     assert mine is not None
     torch.testing.assert_close(mine, right, rtol=1e-3, atol=1e-5)
+
+
+def test_adapters_stay_float32_over_weights_of_16_bits(tiny_model: MakeModel) -> None:
+    base = tiny_model("gpt2")
+    for parameter in base.parameters():
+        parameter.data = parameter.data.bfloat16()
+    model = shaken(fresh_adapters(base, LORA, 0, "x"))
+    assert {p.dtype for p in own_parameters(model).values()} == {torch.float32}
+    exact = copy.deepcopy(model).float()
+    with torch.no_grad():
+        assert (model(IDS).float() - exact(IDS)).abs().mean() < 0.1 * exact(IDS).std()
+    model(IDS).float().square().mean().backward()
+    assert all(p.grad is not None and p.grad.dtype == torch.float32 for p in own_parameters(model).values())
+    assert {tensor.dtype for tensor in plain_state(model).values()} == {torch.bfloat16}
+    layer = model.get_submodule("blocks.0.mlp.up")
+    assert isinstance(layer, Linear)
+    assert merged_weight(layer).dtype == torch.float32, "the engine merges before it rounds"
 
 
 def test_a_fork_copies_its_own_and_shares_the_rest(tiny_model: MakeModel) -> None:

@@ -92,9 +92,9 @@ def chosen(noise: Tensor | None, rows: Tensor | None) -> Tensor | None:
 
 
 def merged_weight(linear: nn.Linear) -> Tensor:
-    """The weight with the adapter in it, (O, D); the weight itself where there is none."""
+    """The weight with the adapter in it, (O, D) float32; the weight itself where there is none."""
     if isinstance(linear, Linear) and linear.adapter is not None:
-        return linear.weight + linear.adapter.delta().to(linear.weight.dtype)
+        return linear.weight.float() + linear.adapter.delta()
     return linear.weight
 
 

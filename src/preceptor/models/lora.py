@@ -190,5 +190,5 @@ def plain_state(model: Transformer) -> dict[str, Tensor]:
     for name, module in model.named_modules():
         if isinstance(module, Linear) and module.adapter is not None:
             with torch.no_grad():
-                state[f"{name}.weight"] = merged_weight(module)
+                state[f"{name}.weight"] = merged_weight(module).to(module.weight.dtype)
     return state

@@ -51,9 +51,9 @@ def save_adapters(model: Model, directory: Path, config: LoRAConfig, base: Path)
     tensors: dict[str, Tensor] = {}
     for name, pair in pairs.items():
         for side, tensor in (("A", pair.down), ("B", pair.up)):
-            tensors[f"{_PREFIX}{names.TRUNK}{name}.lora_{side}.weight"] = tensor.contiguous()
+            tensors[f"{_PREFIX}{names.TRUNK}{name}.lora_{side}.weight"] = tensor.cpu().contiguous()
     if isinstance(model, ScalarModel):
-        tensors |= {f"{_PREFIX}{names.SCORE}.{name}": one.detach() for name, one in model.score.state_dict().items()}
+        tensors |= {f"{_PREFIX}{names.SCORE}.{name}": one.cpu() for name, one in model.score.state_dict().items()}
     scores = "TOKEN_CLS" if "ForToken" in names.SCORES else "SEQ_CLS"
     every = ALL_LINEAR in config.targets
     leaves = list(dict.fromkeys(name.rpartition(".")[2] for name in pairs))

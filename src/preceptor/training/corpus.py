@@ -77,6 +77,7 @@ def next_token_loss(
     ``target_BT`` is (B, T - 1). With ``isolate`` a token sees its own segment only; without, the whole row
     before it, as GPT-2 and GPT-3 were trained. ``noise_BT``: see :meth:`Transformer.hidden`.
     """
+    noise_BT = None if noise_BT is None else noise_BT.to(ids_BT.device)
     # The last column predicts nothing; it is computed because attention likes round lengths far better.
     only = F.pad(target_BT, (0, 1))
     hidden = model.hidden(ids_BT, segments_BT if isolate else None, only_BT=only, noise_BT=noise_BT)
