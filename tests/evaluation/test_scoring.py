@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
+from preceptor.algorithms import language
 from preceptor.evaluation.answers import Answer
 from preceptor.evaluation.scoring import reward_scores, sequence_kl
 from preceptor.models.heads import ScalarModel
@@ -26,7 +27,12 @@ def test_scores_are_read_at_the_last_token_and_ignore_neighbours(tiny_scalar: Ca
     assert reward_scores(model, []) == []
 
 
-def test_kl_is_the_sum_over_response_tokens(tiny_model: Callable[..., Transformer]) -> None:
+@pytest.mark.parametrize("rows", [128, 2])
+def test_kl_is_the_sum_over_response_tokens(
+    tiny_model: Callable[..., Transformer], rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(language, "_FEWEST_ROWS", rows)
+    monkeypatch.setattr(language, "_CHUNK_BYTES", 1)
     policy, reference = tiny_model(seed=0).eval(), tiny_model(seed=1).eval()
     expected = []
     for one in ANSWERS:

@@ -25,7 +25,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
         total = hidden_ND.new_zeros((), dtype=torch.float64)
         grad_hidden = torch.empty_like(hidden_ND) if ctx.needs_input_grad[0] else None
         grad_weight = torch.zeros_like(weight_VD) if ctx.needs_input_grad[1] else None  # not of a frozen head
-        for part in _parts(hidden_ND, weight_VD):
+        for part in chunks(len(hidden_ND), len(weight_VD)):
             hidden, targets = hidden_ND[part], targets_N[part, None]
             logprobs = F.log_softmax(hidden @ weight_VD.t(), dim=-1, dtype=torch.float32)
             total -= logprobs.gather(1, targets).sum(dtype=torch.float64)
@@ -78,7 +78,7 @@ class _LinearLogprobs(torch.autograd.Function):
         spread = torch.empty_like(chosen)
         frozen = ctx.needs_input_grad[0] and not ctx.needs_input_grad[1]
         directions_ND = torch.empty_like(hidden_ND) if frozen else None
-        for part in _parts(hidden_ND, weight_VD):
+        for part in chunks(len(hidden_ND), len(weight_VD)):
             logits = hidden_ND[part] @ weight_VD.t()
             chosen[part] = logprobs_of(logits, targets_N[part], temperature)
             spread[part] = entropy(logits, temperature)
@@ -98,7 +98,7 @@ class _LinearLogprobs(torch.autograd.Function):
             return directions_ND * grad_N1.to(directions_ND.dtype), None, None, None
         grad_hidden = torch.empty_like(hidden_ND) if ctx.needs_input_grad[0] else None
         grad_weight = torch.zeros_like(weight_VD)
-        for part in _parts(hidden_ND, weight_VD):
+        for part in chunks(len(hidden_ND), len(weight_VD)):
             logits = hidden_ND[part] @ weight_VD.t()
             grad_logits = _slopes(logits, targets_N[part], ctx.temperature).mul_(grad_N1[part]).to(logits.dtype)
             if grad_hidden is not None:
@@ -129,7 +129,7 @@ def linear_logprobs(
     return found
 
 
-def _parts(hidden_ND: Tensor, weight_VD: Tensor) -> list[slice]:
-    """Slices of the rows, with ``_CHUNK_BYTES`` of logits each, or ``_FEWEST_ROWS`` if those are more."""
-    rows = max(_FEWEST_ROWS, _CHUNK_BYTES // (4 * weight_VD.shape[0]))
-    return [slice(start, start + rows) for start in range(0, len(hidden_ND), rows)]
+def chunks(count: int, vocabulary: int) -> list[slice]:
+    """Slices of ``count`` tokens, with ``_CHUNK_BYTES`` of logits each, or ``_FEWEST_ROWS`` if those are more."""
+    rows = max(_FEWEST_ROWS, _CHUNK_BYTES // (4 * vocabulary))
+    return [slice(start, start + rows) for start in range(0, count, rows)]

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from preceptor.algorithms.language import chunks
 from preceptor.evaluation.answers import Answer
 from preceptor.models.heads import ScalarModel
 from preceptor.models.transformer import Transformer
@@ -41,8 +42,7 @@ def sequence_kl(policy: Transformer, reference: Transformer, answers: Sequence[A
         # The hidden state at t foretells token t + 1; the response begins at the prompt's length.
         targets = torch.arange(1, ids_BT.shape[1])
         response_BT = (targets >= starts[rows][:, None]) & (segments_BT[:, 1:] != 0)
-        p, q = (_logprobs(model, ids_BT, segments_BT, response_BT) for model in (policy, reference))
-        per_token_N = (p.exp() * (p - q)).sum(-1).double()
+        per_token_N = _per_token(policy, reference, ids_BT, segments_BT, response_BT).double()
         row_N = response_BT.nonzero()[:, 0]
         sums_B = torch.zeros(len(rows), dtype=torch.float64).index_add_(0, row_N, per_token_N)
         for row, value in zip(rows, sums_B.tolist(), strict=True):
@@ -50,10 +50,16 @@ def sequence_kl(policy: Transformer, reference: Transformer, answers: Sequence[A
     return divergences
 
 
-def _logprobs(model: Transformer, ids_BT: Tensor, segments_BT: Tensor, chosen_BT: Tensor) -> Tensor:
-    """Log-probabilities (N, V) of the next token at the N chosen of the first T - 1 positions."""
-    hidden_ND = model.hidden(ids_BT, segments_BT)[:, :-1][chosen_BT]
-    return F.log_softmax(model.unembed(hidden_ND).float(), dim=-1)
+def _per_token(
+    policy: Transformer, reference: Transformer, ids_BT: Tensor, segments_BT: Tensor, chosen_BT: Tensor
+) -> Tensor:
+    """The divergence (N,) of the next token's distributions at the N chosen of the first T - 1 positions."""
+    hidden = [(model, model.hidden(ids_BT, segments_BT)[:, :-1][chosen_BT]) for model in (policy, reference)]
+    per_token_N = torch.zeros(int(chosen_BT.sum()))
+    for part in chunks(len(per_token_N), policy.config.vocab_size):  # logits of all would be the largest tensor by far
+        p, q = (F.log_softmax(model.unembed(hidden_ND[part]).float(), dim=-1) for model, hidden_ND in hidden)
+        per_token_N[part] = (p.exp() * (p - q)).sum(-1)
+    return per_token_N
 
 
 def _batches(sequences: Sequence[Sequence[int]]) -> Iterator[tuple[list[int], Tensor, Tensor]]:
