@@ -8,8 +8,6 @@ rankings, among snapshots that stay within a stated KL from the SFT model.
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
 from preceptor.algorithms.kl import episode_kl
 from preceptor.feedback.schema import Prompt
 from preceptor.files import read_jsonl, write_jsonl
@@ -20,6 +18,7 @@ from preceptor.models.heads import ScalarModel
 from preceptor.models.transformer import Transformer
 from preceptor.text.conversation import render_prompt
 from preceptor.text.tokenizer import Tokenizer
+from preceptor.training.kept import keep
 from preceptor.training.loop import Metrics, TrainingState
 from preceptor.training.rollout import assess
 from preceptor.training.scoring import sequence_scores
@@ -107,6 +106,7 @@ class Snapshots:
                     "score": float(scores[i]),
                     "check_score": float(judged[i]),
                     "kl": float(kl[i]),
+                    "length": len(one.ids),
                 }
                 for i, (prompt, one) in enumerate(zip(self.prompts, episodes, strict=True))
             ),
@@ -125,18 +125,5 @@ class Snapshots:
         best = state.values.get("best")
         if best is not None and (found["dev_kl"] > self.max_kl or found["dev_check_score"] <= best["check_score"]):
             return
-        state.values["best"] = {
-            "iteration": iteration,
-            "score": found["dev_score"],
-            "check_score": found["dev_check_score"],
-            "kl": found["dev_kl"],
-        }
-        for name, parameter in policy.named_parameters():
-            state.tensors[f"best/{name}"] = parameter.detach().clone()
-
-    @staticmethod
-    def restore(state: TrainingState, policy: Transformer) -> None:
-        """Put the kept weights into ``policy``."""
-        with torch.no_grad():
-            for name, parameter in policy.named_parameters():
-                parameter.copy_(state.tensors[f"best/{name}"])
+        scores = {"score": found["dev_score"], "check_score": found["dev_check_score"], "kl": found["dev_kl"]}
+        keep(state, policy, {"iteration": iteration, **scores})
