@@ -24,7 +24,7 @@ import torch  # noqa: E402
 from machine import Clock, Peak, add_options, attention_flops, head_flops, matrices, reading_speed  # noqa: E402
 from transformers import AutoModelForCausalLM  # noqa: E402
 
-from preceptor.generation.engine import generate  # noqa: E402
+from preceptor.generation.engine import Engine, generate  # noqa: E402
 from preceptor.generation.sampling import SamplingConfig  # noqa: E402
 from preceptor.models.checkpoint import load_language_model, write_model  # noqa: E402
 from preceptor.models.config import TransformerConfig  # noqa: E402
@@ -59,6 +59,7 @@ class Work:
 
     def __init__(self, directory: Path):
         self.ours = load_language_model(directory)
+        self.chat: Engine | None = None
         self.theirs = AutoModelForCausalLM.from_pretrained(directory, dtype=torch.float32).eval()
 
     def prompts(self, batch: int, length: int) -> torch.Tensor:
@@ -74,9 +75,16 @@ class Work:
             )
 
     def run_ours(self, ids: torch.Tensor, new: int, sampled: bool) -> None:
-        """Our engine, its preparation of the weights included."""
+        """Our engine. A batch prepares the weights each time, as rollouts must; a chat does so when it begins."""
         sampling = SamplingConfig(max_new_tokens=new, temperature=1.0 if sampled else 0.0)
-        generate(self.ours, ids.tolist(), sampling, eos_id=None, pad_id=0, max_slots=len(ids))
+        if sampled:
+            generate(self.ours, ids.tolist(), sampling, eos_id=None, pad_id=0, max_slots=len(ids))
+            return
+        if self.chat is None:
+            self.chat = Engine(self.ours, eos_id=None, pad_id=0, max_slots=1)
+        self.chat.submit(ids[0].tolist(), sampling)
+        while self.chat.busy:
+            self.chat.step()
 
 
 def main() -> None:
