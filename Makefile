@@ -19,6 +19,8 @@ bench: .venv/installed-test
 	$(BIN)/python bench/generate.py
 	$(BIN)/python bench/pretrain.py
 	$(BIN)/python bench/ppo.py
+	$(BIN)/python bench/reward_kwise.py
+	$(BIN)/python bench/generate_pretrained.py
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv

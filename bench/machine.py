@@ -73,3 +73,9 @@ def attention_flops(model: Transformer, tokens: int) -> float:
 def head_flops(model: Transformer) -> int:
     """The product with the vocabulary, forward, for one token."""
     return 2 * model.config.hidden_size * model.config.vocab_size
+
+
+def reading_speed(clock: Clock) -> float:
+    """Bytes a second of reading one array too large for the caches of a core."""
+    a = torch.ones(1 << 27)
+    return a.numel() * 4 / min(clock.seconds(lambda: a.sum()) for _ in range(5))

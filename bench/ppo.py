@@ -15,9 +15,7 @@ TRL 0.24 was the last with PPO, and pins an older `transformers`, so it needs an
 import argparse
 import copy
 import json
-import os
 import statistics
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -29,6 +27,7 @@ settle()
 
 import torch  # noqa: E402
 from machine import Clock, Peak, add_options, attention_flops, head_flops, matrices  # noqa: E402
+from peer import Peer  # noqa: E402
 
 from preceptor.generation.sampling import SamplingConfig  # noqa: E402
 from preceptor.models.checkpoint import load_language_model, write_model  # noqa: E402
@@ -74,41 +73,13 @@ class Ours:
             self.done += 1
 
 
-class Theirs:
-    """TRL in a process of its own that answers with seconds."""
-
-    def __init__(self, directory: Path, prompts: Path, args: argparse.Namespace, clock: Clock):
-        script = Path(__file__).parent / "peers" / "trl_ppo.py"
-        options = {
-            "model": directory, "prompts": prompts, "batch": args.batch, "iterations": args.iterations,
-            "micro": args.batch // 4, "response": args.response, "threads": clock.threads,
-        }  # fmt: skip
-        flags = [str(word) for name, value in options.items() for word in (f"--{name}", value)]
-        flags += ["--cpu-time"] * clock.cpu_time
-        self.log = tempfile.TemporaryFile("w+")  # noqa: SIM115
-        self.process = subprocess.Popen(
-            [args.trl_python, str(script), *flags],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log, text=True,
-            env={name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")},
-        )  # fmt: skip
-        self._answer()
-
-    def train(self) -> float:
-        """The seconds that as many iterations take there."""
-        self.process.stdin.write("\n")
-        self.process.stdin.flush()
-        return float(self._answer())
-
-    def _answer(self) -> object:
-        line = self.process.stdout.readline()
-        if not line:
-            self.log.seek(0)
-            sys.exit(f"the peer ended:\n{self.log.read()[-4000:]}")
-        return json.loads(line)
-
-    def close(self) -> None:
-        self.process.stdin.close()
-        self.process.wait()
+def theirs_for(directory: Path, prompts: Path, args: argparse.Namespace, clock: Clock) -> Peer:
+    """TRL on the same prompts."""
+    options = {
+        "model": directory, "prompts": prompts, "batch": args.batch, "iterations": args.iterations,
+        "micro": args.batch // 4, "response": args.response,
+    }  # fmt: skip
+    return Peer("trl_ppo.py", args.trl_python, options, clock)
 
 
 def episode_flops(model: Transformer, prompt: int, response: int) -> float:
@@ -139,7 +110,7 @@ def main() -> None:
         prompts = torch.randint(7, 1024, shape, generator=torch.manual_seed(0)).tolist()
         (directory / "prompts.json").write_text(json.dumps(prompts))
         ours, peak = Ours(directory, prompts, args), Peak(clock)
-        theirs = Theirs(directory, directory / "prompts.json", args, clock) if args.trl_python else None
+        theirs = theirs_for(directory, directory / "prompts.json", args, clock) if args.trl_python else None
         ours.train(), theirs and theirs.train()
         our_times, their_times = [], []
         for _ in range(args.repeats):

@@ -342,6 +342,8 @@ def test_rankings_of_people_take_the_place_of_simulated_ones(tmp_path: Path) -> 
     assert call["gold"] is None
     (call,) = [call for name, call in fakes.calls if name == "evaluate"]
     assert call["rankings"] == [root / "data" / "rankings_heldout.jsonl"]
+    assert call["rankings_train"] == [root / "rounds/1/rankings.jsonl"]
+    assert "reward-check" not in call["models"], "the recipe fits none"
 
 
 @pytest.mark.parametrize(

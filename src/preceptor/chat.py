@@ -1,10 +1,11 @@
 """Talking to a model in a terminal."""
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from preceptor.errors import InputError
-from preceptor.generation.engine import generate
+from preceptor.generation.engine import Engine, Generation
 from preceptor.generation.sampling import SamplingConfig
 from preceptor.models.checkpoint import load_language_model
 from preceptor.text.conversation import Message, render_prompt
@@ -26,6 +27,8 @@ def chat(directory: Path, sampling: SamplingConfig, system: str | None = None) -
             f"--max-new-tokens {sampling.max_new_tokens} leaves no room for a message in the context of {context}; "
             "lower it"
         )
+    # Once: it copies the weights.
+    engine = Engine(model, eos_id=tokenizer.eos_ids, pad_id=tokenizer.pad_id, max_slots=1)
     at_keyboard = sys.stdin.isatty()
     if at_keyboard:
         print(HELP)
@@ -45,11 +48,15 @@ def chat(directory: Path, sampling: SamplingConfig, system: str | None = None) -
             continue
         messages.append(Message(role="user", content=text))
         prompt = render_prompt(tokenizer, messages, room)
-        eos, pad = tokenizer.eos_ids, tokenizer.pad_id
-        ((reply,),) = generate(
-            model, [prompt.ids], sampling, keys=[("chat", turn)], eos_id=eos, pad_id=pad, max_slots=1
-        )
-        answer = tokenizer.decode(reply.ids).strip()
+        answer = tokenizer.decode(_reply(engine, prompt.ids, sampling, turn).ids).strip()
         print(answer, flush=True)
         messages.append(Message(role="assistant", content=answer))
         turn += 1
+
+
+def _reply(engine: Engine, prompt: Sequence[int], sampling: SamplingConfig, turn: int) -> Generation:
+    (ticket,) = engine.submit(prompt, sampling, key=("chat", turn))
+    finished: dict[int, Generation] = {}
+    while ticket not in finished:
+        finished = engine.step()
+    return finished[ticket]

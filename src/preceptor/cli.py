@@ -71,6 +71,7 @@ STAGES: dict[str, Verb] = {
             Argument("model", "the language model to start from", "directory"),
             _DEMONSTRATIONS,
             Argument("corpus", "documents to mix in, against forgetting", required=False),
+            Argument("reward", "a reward model that chooses among the checkpoints", "directory", required=False),
         ),
         tables=("lora",),
     ),
@@ -113,9 +114,10 @@ STAGES: dict[str, Verb] = {
     "evaluate": Verb(
         "measure models on held-out prompts",
         (
-            Argument("models", "base, sft, reward, ppo as NAME=DIR", "named directories"),
+            Argument("models", "base, sft, reward, reward-check, ppo as NAME=DIR", "named directories"),
             Argument("data", "the data directory", "directory"),
             Argument("rankings", "rankings that measure the reward model", "files", required=False),
+            Argument("rankings_train", "rankings that models have learnt from", "files", required=False),
         ),
     ),
     "report": Verb(

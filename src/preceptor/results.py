@@ -84,6 +84,8 @@ def _reward(reward: dict[str, Any]) -> Table:
         ("gold_accuracy", "with the gold rubric"),
         ("gold_on_labels", "the gold rubric itself with labelers"),
         ("labeler_agreement", "one labeler with another"),
+        ("labeler_agreement_strict", "one labeler with another, ties aside"),
+        ("bag_of_words", "a weight for every word with labelers"),
         ("longer_wins", '"the longer one wins" with labelers'),
     ):
         _row(table, words, [_number(reward.get(key))], ".1%")

@@ -115,13 +115,16 @@ def plan(recipe: Recipe, root: Path) -> list[Unit]:
     ]
     for number in range(1, recipe.rounds + 1):
         units += _round(recipe, root, number)
-    last, rankings = root / f"rounds/{recipe.rounds}", _rankings(root, recipe.rounds)
-    if _people_ranked(recipe):  # the given rankings that no stage has learnt from
-        rankings = [data / "rankings_heldout.jsonl"]
+    last = root / f"rounds/{recipe.rounds}"
+    # Of given rankings some were held out from every stage. Where only rank.file gave any, there are none of these.
+    rankings = [data / "rankings_heldout.jsonl"] if _people_ranked(recipe) else []
     models = {"base": root / "base", "sft": root / "sft"}
     models |= {f"ppo_round_{past}": root / f"rounds/{past}/ppo" for past in range(1, recipe.rounds)}
     models |= {"ppo": last / "ppo", "reward": last / "reward"}
-    measured = {"models": models, "data": data, "rankings": rankings}
+    if recipe.reward.check_share > 0:
+        models["reward-check"] = last / "reward-check"
+    learnt = _rankings(root, recipe.rounds)
+    measured = {"models": models, "data": data, "rankings": rankings, "rankings_train": learnt}
     every = tuple(unit.name for unit in units)
     units += [
         Unit("evaluation", "evaluate", recipe.evaluate, seed, {"out": root / "evaluation"}, every, measured),

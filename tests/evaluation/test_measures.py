@@ -17,6 +17,7 @@ from preceptor.evaluation.perplexity import perplexities
 from preceptor.evaluation.reward_measures import on_rankings
 from preceptor.evaluation.snapshots import snapshots_of
 from preceptor.evaluation.truthfulness import claim_shares
+from preceptor.feedback.schema import Ranking, Response
 from preceptor.files import write_json, write_jsonl
 from preceptor.models.heads import ScalarModel
 from preceptor.models.transformer import Transformer
@@ -142,26 +143,48 @@ def test_perplexity_counts_the_end_but_not_the_begin(
     assert found["sft"] == pytest.approx(math.exp(-float(logprobs.mean())), rel=1e-4)
 
 
-def test_accuracy_on_given_rankings_of_heldout_prompts(
-    tmp_path: Path, tiny_scalar: Callable[..., ScalarModel], tiny_tokenizer: Tokenizer
+def test_accuracy_on_given_rankings_beside_the_rules_and_by_source(
+    tiny_scalar: Callable[..., ScalarModel], tiny_tokenizer: Tokenizer
 ) -> None:
     model = tiny_scalar(max_position_embeddings=64).eval()
 
-    def ranking(prompt: str, ranks: list[int], labeler: str) -> dict[str, Any]:
-        texts = ["short", "a longer one", "the longest of all three"]
-        responses = [{"text": text} for text in texts]
-        messages = [{"role": "user", "content": "Say something."}]
-        return {"prompt_id": prompt, "messages": messages, "responses": responses, "ranks": ranks, "labeler": labeler}
+    def ranking(prompt: str, ranks: list[int], labeler: str, source: str = "api") -> Ranking:
+        responses = [Response(text=text) for text in ("short", "a longer one", "the longest of all three")]
+        ask = [Message(role="user", content="Say something.")]
+        return Ranking(prompt_id=prompt, messages=ask, responses=responses, ranks=ranks, labeler=labeler, source=source)
 
-    rows = [ranking("h1", [3, 2, 1], "a"), ranking("h1", [3, 1, 1], "b"), ranking("train", [1, 2, 3], "a")]
-    write_jsonl(tmp_path / "rankings.jsonl", rows)
-    arguments: dict[str, Any] = {"seed": 0, "resamples": 100}
-    found = on_rankings(model, tiny_tokenizer, [tmp_path / "rankings.jsonl"], {"h1"}, **arguments)
-    assert found["longer_wins"] == 1.0  # the training prompt, which says the opposite, is left out
-    assert found["labeler_agreement"] == pytest.approx(2 / 3)
+    unseen = [ranking("h1", [3, 2, 1], "a"), ranking("h1", [3, 1, 1], "b", "forum")]
+    trained = [ranking("t1", [1, 2, 3], "a"), ranking("t1", [1, 2, 3], "b")]
+    arguments: dict[str, Any] = {"trained": trained, "seed": 0, "resamples": 100}
+    found = on_rankings(model, tiny_tokenizer, unseen, **arguments)
+    assert (found["longer_wins"], found["bag_of_words"]) == (1.0, 0.0), "those trained on say the opposite"
+    assert found["over_longer"] == pytest.approx(found["heldout_accuracy"] - 1)
+    assert found["labeler_agreement"] == pytest.approx((2 + 3) / 6), "of all labelers, those of training rankings too"
+    assert found["labeler_agreement_strict"] == 1.0
     assert found["details"]["heldout_accuracy"]["pairs"] == 5
+    assert found["calibration"]["pairs"] == 5
     assert 0 <= found["heldout_accuracy"] <= 1
-    assert on_rankings(model, tiny_tokenizer, [tmp_path / "rankings.jsonl"], {"other"}, **arguments) == {}
+    assert {name: one["details"]["heldout_accuracy"]["pairs"] for name, one in found["sources"].items()} == {
+        "api": 3,
+        "forum": 2,
+    }
+    assert "labeler_agreement" not in found["sources"]["forum"]
+    assert on_rankings(model, tiny_tokenizer, [], **arguments) == {}
+
+
+def test_the_words_of_a_source_are_weighed_by_its_own_rankings(
+    tiny_scalar: Callable[..., ScalarModel], tiny_tokenizer: Tokenizer
+) -> None:
+    def ranking(prompt: str, source: str, ranks: list[int]) -> Ranking:
+        responses = [Response(text="yes"), Response(text="no")]
+        ask = [Message(role="user", content="Say something.")]
+        return Ranking(prompt_id=prompt, messages=ask, responses=responses, ranks=ranks, source=source)
+
+    trained = [ranking(f"a{i}", "a", [1, 2]) for i in range(5)] + [ranking(f"b{i}", "b", [2, 1]) for i in range(3)]
+    unseen = [ranking("x", "a", [1, 2]), ranking("y", "b", [2, 1]), ranking("z", "c", [1, 2])]
+    model = tiny_scalar(max_position_embeddings=64).eval()
+    found = on_rankings(model, tiny_tokenizer, unseen, trained=trained, seed=0, resamples=100)
+    assert {name: one["bag_of_words"] for name, one in found["sources"].items()} == {"a": 1.0, "b": 1.0, "c": 1.0}
 
 
 def test_snapshots_get_their_gold_afterwards(tmp_path: Path) -> None:
@@ -178,5 +201,5 @@ def test_snapshots_get_their_gold_afterwards(tmp_path: Path) -> None:
     ]
     without = snapshots_of(tmp_path, None, 0, 100)
     assert without is not None
-    assert "gold" not in without["points"][0]
+    assert not {"gold", "length"} & set(without["points"][0])
     assert snapshots_of(tmp_path / "none", RUBRIC, 0, 100) is None

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from preceptor.feedback.agreement import agreement, pair_agreement
+from preceptor.feedback.agreement import agreement, compared, judged_twice
 from preceptor.feedback.pairs import dense_ranks, pairs_from_ranks, ranks_from_pairs
 from preceptor.feedback.schema import Ranking, Response
 from preceptor.text.conversation import Message
@@ -24,17 +24,20 @@ def ranking(prompt: str, labeler: str, ranks: dict[str, int]) -> Ranking:
     )
 
 
+def judged(one: list[int], other: list[int]) -> tuple[int, int]:
+    """(pairs judged the same way, pairs) of two labelers."""
+    ((_, _, found),) = compared(
+        ranking("p", labeler, dict(zip("abc", ranks, strict=False))) for labeler, ranks in (("x", one), ("y", other))
+    )
+    return found.same, found.pairs
+
+
 def test_a_tie_agrees_with_a_tie_only() -> None:
-    assert pair_agreement([1, 1], [1, 1]) == (1, 1)
-    assert pair_agreement([1, 1], [1, 2]) == (0, 1)
-    assert pair_agreement([1, 2], [3, 9]) == (1, 1)
-    assert pair_agreement([1, 2, 3], [3, 2, 1]) == (0, 3)
-    assert pair_agreement([1, 2, 2], [1, 2, 3]) == (2, 3)
-
-
-def test_rankings_of_unequal_length_are_a_mistake_of_the_caller() -> None:
-    with pytest.raises(ValueError, match="cannot be compared"):
-        pair_agreement([1, 2], [1, 2, 3])
+    assert judged([1, 1], [1, 1]) == (1, 1)
+    assert judged([1, 1], [1, 2]) == (0, 1)
+    assert judged([1, 2], [3, 9]) == (1, 1)
+    assert judged([1, 2, 3], [3, 2, 1]) == (0, 3)
+    assert judged([1, 2, 2], [1, 2, 3]) == (2, 3)
 
 
 def test_responses_are_matched_by_their_text_not_by_their_place() -> None:
@@ -116,3 +119,15 @@ def test_a_circle_is_a_tie_and_a_tie_that_does_not_carry_over_gives_way() -> Non
 
 def test_dense_ranks() -> None:
     assert dense_ranks([0.5, 3, 0.5, 1]) == [3, 1, 3, 2]
+
+
+def test_rankings_that_share_no_pair_with_another_are_left_out() -> None:
+    rows = [
+        ranking("p", "ann", {"a": 1, "b": 2}),
+        ranking("p", "ben", {"a": 1, "b": 2}),
+        ranking("p", "eve", {"c": 1, "d": 2}),
+    ]
+    rows += [ranking("q", "ann", {"a": 1, "b": 2})]
+    assert judged_twice(rows) == rows[:2]
+    many = [ranking("p", str(i), {"a": 1, "b": 2}) for i in range(300)]
+    assert len(judged_twice(many)) == 200

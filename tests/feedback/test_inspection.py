@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from preceptor.errors import InputError
-from preceptor.feedback import inspection
+from preceptor.feedback import agreement
 from preceptor.feedback.inspection import figures, ranking_figures, read_contents, sample, spread
 from preceptor.feedback.schema import Ranking, Response
 from preceptor.text.conversation import Message
@@ -62,7 +62,7 @@ def test_agreement_is_shown_where_two_judged_the_same_pair() -> None:
 
 
 def test_a_prompt_that_very_many_have_judged_costs_no_square(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(inspection, "MAX_RANKINGS_OF_A_PROMPT", 3)
+    monkeypatch.setattr(agreement, "MAX_RANKINGS_OF_A_PROMPT", 3)
     found = ranking_figures([ranking("a b", [1, 2], f"labeler {n}") for n in range(10)])
     assert found["agreement"]["pairs"] == 3
 

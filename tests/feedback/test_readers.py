@@ -284,3 +284,29 @@ def test_a_file_that_gives_nothing_of_what_is_wanted_is_an_error(tmp_path: Path)
 def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such file"):
         read_rankings([tmp_path / "none"])
+
+
+# where a ranking comes from
+
+
+def test_a_ranking_says_where_it_comes_from(tmp_path: Path) -> None:
+    ours = lines(tmp_path / "ours.jsonl", RANKING, {**RANKING, "source": "forum"})
+    trees = lines(tmp_path / "trees.jsonl", tree(message("a", "assistant", rank=0), message("b", "assistant", rank=1)))
+    pairs = [
+        lines(tmp_path / f"{name}.jsonl", {"prompt": name, "chosen": "yes", "rejected": "no"})
+        for name in ("one", "two")
+    ]
+    collected = read_rankings([ours, trees, *pairs])
+    assert [row.source for row in collected.rankings] == [
+        "ours.jsonl",
+        "forum",
+        "open-assistant",
+        "preferences (one.jsonl)",
+        "preferences (two.jsonl)",
+    ]
+
+
+def test_the_source_of_a_prompt_is_that_of_its_rankings(tmp_path: Path) -> None:
+    prompt = {"id": "p1", "user": "u", "messages": [USER], "source": "api"}
+    collected = read_prompts([lines(tmp_path / "p", prompt)])
+    assert read_rankings([lines(tmp_path / "r", RANKING)], collected).rankings[0].source == "api"

@@ -56,7 +56,12 @@ def models(
 
 
 def run(models: Models, data: Path, out: Path, config: EvaluateConfig = CONFIG, **more: Any) -> dict[str, Any]:
-    arguments: dict[str, Any] = {"rankings": [], "seed": 0, "progress": Progress(quiet=True)} | more
+    arguments: dict[str, Any] = {
+        "rankings": [],
+        "rankings_train": [],
+        "seed": 0,
+        "progress": Progress(quiet=True),
+    } | more
     return evaluate(config, models=models, data=data, out=out, **arguments)
 
 
@@ -94,6 +99,8 @@ def test_every_figure_of_the_built_in_world(models: Models, world: Path, tmp_pat
     assert result["kl"]["ppo"]["mean"] > 0
     assert set(result["gold"]) == policies | {"best_of_2", "greedy"}
     assert {"heldout_accuracy", "gold_accuracy", "gold_on_labels", "labeler_agreement"} <= set(result["reward"])
+    assert set(result["drift"]) == {"ppo_round_1", "ppo"}
+    assert set(result["drift"]["ppo"]) == {"reward_gain", "length_ratio"}
     assert result["snapshots"]["ppo"]["points"][0]["iteration"] == 2
     assert all(math.isfinite(number) for number in numbers(result))
 
@@ -153,13 +160,20 @@ def test_without_gold_the_reward_model_judges(models: Models, tmp_path: Path) ->
         write_jsonl(data / f"prompts_{part}.jsonl", prompts)
     responses = [{"text": "ann"}, {"text": "ann likes bob"}]
     ranking = {"prompt_id": "heldout0", "messages": [{"role": "user", "content": "Say 0."}], "responses": responses}
-    write_jsonl(data / "rankings_heldout.jsonl", [ranking | {"ranks": [2, 1]}])
+    learnt = ranking | {"prompt_id": "train0", "ranks": [1, 2]}
+    write_jsonl(data / "rankings_heldout.jsonl", [ranking | {"ranks": [2, 1]}, learnt])
+    write_jsonl(data / "rankings_train.jsonl", [learnt])
     del models["ppo_round_1"]
-    result = run(models, data, tmp_path / "out", rankings=[data / "rankings_heldout.jsonl"])
+    files = {"rankings": [data / "rankings_heldout.jsonl"], "rankings_train": [data / "rankings_train.jsonl"]}
+    result = run(models | {"reward-check": models["reward"]}, data, tmp_path / "out", **files)
     assert result["judge"] == "reward model"
     assert not {"truthfulness", "harmlessness", "gold", "perplexity"} & set(result)
     assert result["helpfulness"]["ppo_vs_sft"]["n"] == 6
     assert result["reward"]["longer_wins"] == 1.0
+    assert result["reward"]["details"]["heldout_accuracy"]["pairs"] == 1, "what was learnt from is not measured on"
+    assert result["reward"]["bag_of_words"] == 0.0
+    gains = result["drift"]["ppo"]
+    assert gains["check_gain"]["mean"] == pytest.approx(gains["reward_gain"]["mean"], abs=1e-3), "one model twice"
     assert result["reward"]["heldout_accuracy"] in (0.0, 1.0)
 
 

@@ -29,6 +29,7 @@ from preceptor.training import rollout as rollout_module
 from preceptor.training.batches import batch_at
 from preceptor.training.checkpoint import read_state
 from preceptor.training.corpus import Corpus, next_token_loss, next_token_mask
+from preceptor.training.kept import restore
 from preceptor.training.loop import CHECKPOINT, train
 from preceptor.training.progress import Progress
 from preceptor.training.rollout import Rollout, collect, response_logprobs
@@ -432,7 +433,7 @@ def test_point_20_responses_are_written_for_people_to_read(toy: Any, lines: Call
     for path in files:
         rows = lines(path)
         assert [row["prompt_id"] for row in rows] == [f"p{i}" for i in range(16)]
-        assert all(set(row) == {"prompt_id", "response", "score", "check_score", "kl"} for row in rows)
+        assert all(set(row) == {"prompt_id", "response", "score", "check_score", "kl", "length"} for row in rows)
         line = by_step[int(path.stem)]
         for key in ("score", "check_score", "kl"):
             assert sum(row[key] for row in rows) / 16 == pytest.approx(line[f"dev_{key}"], abs=1e-4)
@@ -492,7 +493,7 @@ def test_of_the_snapshots_within_the_kl_the_best_by_the_check_is_kept(bench: Ben
         snapshots._keep_if_best(state, policy, iteration, found)
         kept.append(state.values["best"]["iteration"])
     assert kept == [0, 0, 2, 2, 2, 2], "not the one too far away, and of equal ones the first"
-    Snapshots.restore(state, policy)
+    restore(state, policy)
     assert (policy.embed.weight == 2.0).all()
 
 

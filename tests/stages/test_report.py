@@ -59,10 +59,16 @@ def fake_evaluation() -> dict[str, Any]:
         for name, a, b, c in (("none", 0.075, 0.03, 0.01), ("respectful", 0.07, 0.02, 0.0), ("rude", 0.12, 0.4, 0.35))
     }
     figures = {"labeler_agreement": 0.727, "heldout_accuracy": 0.742, "gold_on_labels": 0.801, "gold_accuracy": 0.861}
-    details = {
-        key: {**interval(value, 0.02, "value", 200), "pairs": 1800}
-        for key, value in (figures | {"longer_wins": 0.53}).items()
-    }
+    figures |= {"longer_wins": 0.53, "bag_of_words": 0.6, "over_bag_of_words": 0.142, "labeler_agreement_strict": 0.77}
+    details = {key: {**interval(value, 0.02, "value", 200), "pairs": 1800} for key, value in figures.items()}
+    bins = [
+        {"stated": stated, "share": stated - 0.05, "low": stated - 0.1, "high": stated, "pairs": 900, "n": 100}
+        for stated in (0.55, 0.95)
+    ]
+    calibrated = {"bins": bins, "error": 0.051, "error_by_chance": 0.012, "pairs": 1800, "n": 200}
+    gain = interval(0.8, 0.1, "mean", 900) | {"deviations": 1.1}
+    ratio = {"ratio": 1.7, "low": 1.6, "high": 1.8, "n": 900}
+    drift = {"ppo": {"reward_gain": gain, "check_gain": interval(0.2, 0.1, "mean", 900), "length_ratio": ratio}}
     means = {"base": -0.4, "sft": -0.01, "ppo": 0.35}
     return {
         "judge": "gold",
@@ -78,7 +84,13 @@ def fake_evaluation() -> dict[str, Any]:
         "eos_share": {"base": 0.97, "sft": 0.99, "ppo": 1.0},
         "kl": {"ppo": interval(3.1, key="mean")},
         "perplexity": {"base": 4.31, "sft": 4.42, "ppo": 4.46, "tokens": 31000},
-        "reward": {**figures, "details": details},
+        "drift": drift,
+        "reward": {
+            **figures,
+            "details": details,
+            "calibration": calibrated,
+            "sources": {"open-assistant": {**figures, "details": details}, "hh-rlhf": {"details": {}}},
+        },
         "snapshots": {"ppo": fake_snapshots(), "ppo_round_1": fake_snapshots()},
     }
 
@@ -96,6 +108,7 @@ def fake_snapshots() -> dict[str, Any]:
                 "score": 0.4 * kl**0.7,
                 "check_score": 0.3 * kl**0.6 - 0.02 * kl,
                 "n": 256,
+                "length": 20 + 2.0 * iteration,
                 "gold": gold,
                 "low": gold - 0.04,
                 "high": gold + 0.04,
@@ -153,7 +166,12 @@ def fake_run(run: Path, *, gold: bool = True, text: str = "", rounds: int = 1) -
     evaluation = fake_evaluation()
     responses = fake_responses(text)
     if not gold:
-        evaluation |= {"judge": "reward model", "reward": {"details": {}}, "snapshots": {}}
+        points = [
+            {key: value for key, value in point.items() if key not in ("gold", "low", "high")}
+            for point in fake_snapshots()["points"]
+        ]
+        snapshots = {"ppo": {"kept": 20, "points": points}}
+        evaluation |= {"judge": "reward model", "reward": {"details": {}}, "snapshots": snapshots}
         for key in ("truthfulness", "harmlessness", "gold"):
             evaluation.pop(key)
         responses = [row | {"gold": None} for row in responses]
@@ -243,6 +261,14 @@ def test_a_whole_run_shows_every_part(tmp_path: Path) -> None:
         "Best of 16 over SFT",
         "Over-optimisation: after the best iteration",
         "Kept, without looking at gold: iteration 20",
+        "An answer had 20.0 tokens before PPO and 84.0 at the end. Length blow-up",
+        "a weight for every word with the labelers",
+        "14.2 % [12.2, 16.2]",
+        "Agreement with the labelers by source of the rankings",
+        "open-assistant",
+        "Expected calibration error 5.1 %; a model whose probabilities are right would show 1.2 %",
+        "0.80 [0.70, 0.90]",
+        "1.70 [1.60, 1.80]",
         "3.10 [3.07, 3.13]",
         "7 min 14 s",
         "1.21 GB",
@@ -301,6 +327,9 @@ def test_without_gold_the_reward_model_judges_and_is_named(tmp_path: Path) -> No
     _, page = make(fake_run(tmp_path / "human", gold=False))
     assert "the reward model scores each answer" in page.text
     assert "flatters" in page.text or "flatter it" in page.text
+    assert "the second reward model, which PPO never maximised, stands in for it. It gave 0.000 before PPO" in page.text
+    assert "Kept: iteration 20, at a KL of 5.00 nats." in page.text
+    assert "Length blow-up" in page.text
     assert "Truthfulness" not in page.text
     assert "Harmlessness" not in page.text
     assert page.tags.count("article") == 20

@@ -214,7 +214,7 @@ def test_sft_and_reward_go_on_bit_for_bit(
         common: dict[str, Any] = {"seed": 0, "progress": toy.progress, "demonstrations": toy.demonstrations}
         common["lora"] = lora
         if stage == "sft":
-            config = SFTConfig(**toy.tables["sft"] | {"optimizer": "muon"}, epochs=2, batch=16)
+            config = SFTConfig(**toy.tables["sft"] | {"optimizer": "muon", "keep": "best"}, epochs=2, batch=16)
             sft(config, model=toy.base, corpus=toy.corpus, out=out, **common)
         else:
             rewards = RewardConfig(**toy.tables["reward"], epochs=2)

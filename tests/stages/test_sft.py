@@ -1,6 +1,7 @@
 """Supervised fine-tuning: the loss is on the assistant's words and ends alone."""
 
 import io
+import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,11 @@ from preceptor.feedback.hygiene import part_of
 from preceptor.files import write_jsonl
 from preceptor.generation.engine import generate
 from preceptor.generation.sampling import SamplingConfig
-from preceptor.models.checkpoint import load_language_model
+from preceptor.models.checkpoint import load_language_model, save_model
 from preceptor.models.transformer import Transformer
 from preceptor.stages import sft as module
 from preceptor.stages.sft import SFTConfig, conversation_loss, conversation_losses, sft
+from preceptor.stages.sft_checkpoints import Trial
 from preceptor.text.conversation import Message, Rendered, render, render_prompt
 from preceptor.text.tokenizer import Tokenizer
 from preceptor.training.progress import Progress
@@ -31,13 +33,19 @@ def run(toy: Any, tmp_path: Path) -> Run:
     """run(**keys of the table): the stage from the toy's base model, into tmp_path / "out"."""
 
     def call(
-        out: str = "out", demonstrations: Path | None = None, corpus: bool = True, progress: Any = None, **keys: Any
+        out: str = "out",
+        demonstrations: Path | None = None,
+        corpus: bool = True,
+        progress: Any = None,
+        reward: Path | None = None,
+        **keys: Any,
     ) -> dict[str, Any]:
         return sft(
             SFTConfig(**toy.tables["sft"] | {"epochs": 2, "batch": 32} | keys),
             model=toy.base,
             demonstrations=demonstrations or toy.demonstrations,
             corpus=toy.corpus if corpus else None,
+            reward=reward,
             out=tmp_path / out,
             seed=0,
             progress=progress or toy.progress,
@@ -187,6 +195,66 @@ def test_fewer_demonstrations_than_a_batch_still_get_all_their_epochs(
     write_jsonl(path, [{"prompt_id": f"d{i}", "messages": talk} for i in range(5)])
     summary = run(demonstrations=path, epochs=6, batch=32, heldout_share=0.0)
     assert summary["steps"] == len(lines(tmp_path / "out/metrics.jsonl")) == 6
+
+
+def overfitting(tmp_path: Path) -> Path:
+    """Demonstrations whose answers nothing foretells: the longer they are learnt, the worse is the held-out loss."""
+    r = random.Random(0)
+
+    def talk(i: int) -> dict[str, Any]:
+        words = " ".join("".join(r.choices("abcdefgh", k=4)) for _ in range(3))
+        turns = [{"role": "user", "content": f"Say {i}"}, {"role": "assistant", "content": words}]
+        return {"prompt_id": f"d{i}", "messages": turns}
+
+    write_jsonl(tmp_path / "noise.jsonl", [talk(i) for i in range(16)])
+    return tmp_path / "noise.jsonl"
+
+
+NOISY: dict[str, Any] = {"epochs": 40, "batch": 8, "lr": 1e-2, "heldout_share": 0.3, "corpus": False, "keep": "best"}
+
+
+def test_the_checkpoint_of_the_lowest_heldout_loss_is_kept(run: Run, tmp_path: Path, lines: Callable) -> None:
+    summary = run(demonstrations=overfitting(tmp_path), **NOISY)
+    metrics = lines(tmp_path / "out/metrics.jsonl")
+    tried = {line["step"]: line["heldout_loss"] for line in metrics if "heldout_loss" in line}
+    assert list(tried)[:3] == [2, 4, 6], "one at the end of each epoch"
+    best = min(tried, key=lambda step: tried[step])
+    assert best < summary["steps"], "the last is not the best here"
+    assert summary["kept_step"] == best
+    assert summary["heldout_loss"] == pytest.approx(tried[best], rel=1e-5)
+    assert summary["kept"] == {"step": best, "heldout_loss": pytest.approx(tried[best])}
+    early = run("early", demonstrations=overfitting(tmp_path), **NOISY | {"keep": "last"})
+    assert "kept_step" not in early
+    assert early["heldout_loss"] == pytest.approx(tried[max(tried)], rel=1e-5)
+
+
+def test_a_reward_model_chooses_where_one_is_given(
+    run: Run, tmp_path: Path, lines: Callable, toy: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    summary = run(reward=toy.reward, epochs=3, max_new_tokens=12, keep="best")
+    tried = {
+        line["step"]: line["heldout_reward"]
+        for line in lines(tmp_path / "out/metrics.jsonl")
+        if "heldout_reward" in line
+    }
+    assert len(tried) == 3
+    assert summary["kept"] == {"step": summary["kept_step"], "heldout_reward": max(tried.values())}
+    assert tried[summary["kept_step"]] == max(tried.values())
+    # One that likes the first checkpoint best has it, whatever the loss says.
+    liked = iter([3.0, 2.0, 1.0])
+    monkeypatch.setattr(Trial, "score", lambda self, model: next(liked))
+    assert run("first", reward=toy.reward, epochs=3, keep="best")["kept_step"] == min(tried)
+
+
+def test_a_reward_model_that_cannot_choose_is_a_clear_error(
+    run: Run, tmp_path: Path, toy: Any, tiny_scalar: Callable, tiny_tokenizer: Tokenizer
+) -> None:
+    with pytest.raises(InputError, match=r"no held-out prompt to choose the SFT model by; raise sft.heldout_share"):
+        run(reward=toy.reward, heldout_share=0.0, keep="best")
+    save_model(tiny_scalar(), tmp_path / "stranger", tiny_tokenizer)
+    with pytest.raises(InputError, match="reads other tokens than the model writes"):
+        run(reward=tmp_path / "stranger", keep="best")
+    assert not (tmp_path / "out").exists()
 
 
 def test_nothing_left_to_learn_from_is_a_clear_error(run: Run, tmp_path: Path) -> None:

@@ -13,8 +13,9 @@ import torch
 
 from preceptor.algorithms.ranking import kwise_accuracy
 from preceptor.evaluation.statistics import LEVEL
-from preceptor.feedback.agreement import pair_agreement
+from preceptor.feedback.agreement import compared, judged_twice
 from preceptor.feedback.pairs import dense_ranks
+from preceptor.feedback.schema import Ranking
 from preceptor.keyed import numpy_rng
 
 
@@ -40,11 +41,31 @@ def ranking_accuracy(
     Equal scores count half. ``prompts`` names the prompt of each list where one may have several, as
     when two labelers ranked it: they share a draw of the bootstrap. None if no pair is strict.
     """
+    return pooled_share(_right_pairs(scores, ranks), seed, resamples, prompts)
+
+
+def accuracy_gain(
+    scores: Sequence[Sequence[float]],
+    others: Sequence[Sequence[float]],
+    ranks: Sequence[Sequence[int]],
+    seed: int,
+    resamples: int,
+    prompts: Sequence[str] | None = None,
+) -> Accuracy | None:
+    """The accuracy of ``scores`` less that of ``others`` on the same pairs. Its interval is narrower than theirs
+    suggest, since what is hard for one is mostly hard for both: if it lies above 0, the first is better."""
+    mine, theirs = _right_pairs(scores, ranks), _right_pairs(others, ranks)
+    more = [(right - other, pairs) for (right, pairs), (other, _) in zip(mine, theirs, strict=True)]
+    return pooled_share(more, seed, resamples, prompts)
+
+
+def _right_pairs(scores: Sequence[Sequence[float]], ranks: Sequence[Sequence[int]]) -> list[tuple[float, int]]:
+    """Of each list, how many strict pairs are ordered alike, and how many there are."""
     counts = []
     for one, ordered in zip(scores, ranks, strict=True):
         correct, pairs = kwise_accuracy(torch.tensor(one, dtype=torch.float64), torch.tensor(ordered))
         counts.append((float(correct), int(pairs)))
-    return _pooled(counts, seed, resamples, prompts)
+    return counts
 
 
 def gold_accuracy(
@@ -55,20 +76,24 @@ def gold_accuracy(
 
 
 def labeler_agreement(
-    first: Sequence[Sequence[int]],
-    second: Sequence[Sequence[int]],
-    seed: int,
-    resamples: int,
-    prompts: Sequence[str] | None = None,
+    rankings: Sequence[Ranking], seed: int, resamples: int, *, strict: bool = False
 ) -> Accuracy | None:
-    """Of all pairs, the share that two labelers judge the same way; a tie is a judgement of its own."""
-    return _pooled([pair_agreement(a, b) for a, b in zip(first, second, strict=True)], seed, resamples, prompts)
+    """Of the pairs that two labelers have both judged, the share that they judge the same way.
+
+    A tie is a judgement of its own, which is how labelers are held against each other. ``strict`` leaves out the
+    pairs that either calls a tie: that is the figure to lay beside a reward model's accuracy, which knows no ties.
+    """
+    counts, prompts = [], []
+    for one, _, judged in compared(judged_twice(rankings)):
+        counts.append((judged.strict_same, judged.strict_pairs) if strict else (judged.same, judged.pairs))
+        prompts.append(one.prompt_id)
+    return pooled_share(counts, seed, resamples, prompts)
 
 
-def _pooled(
+def pooled_share(
     counts: Sequence[tuple[float, int]], seed: int, resamples: int, prompts: Sequence[str] | None
 ) -> Accuracy | None:
-    """Right pairs over all pairs, prompts pooled, with a percentile bootstrap over prompts."""
+    """Right pairs over all pairs, (right, pairs) an item, with a percentile bootstrap over the prompts of the items."""
     names = prompts if prompts is not None else [str(index) for index in range(len(counts))]
     of_prompt: dict[str, list[float]] = {}
     for name, (right, pairs) in zip(names, counts, strict=True):

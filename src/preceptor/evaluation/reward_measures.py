@@ -1,20 +1,32 @@
-"""The reward model on comparisons it was not trained on: fresh ones in the built-in world, given ones otherwise."""
+"""The reward model on comparisons it was not trained on: fresh ones in the built-in world, given ones otherwise.
+
+Beside it on the same pairs: "the longer wins", and a weight for every word (word_baseline.py) fitted to the
+training rankings of the same source. Beside these the agreement of the labelers, wherever two judged the same pair.
+"""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from preceptor.atlas.raters import SimulatedLabeler, labelers
 from preceptor.evaluation.answers import Answer, Policy, Question
+from preceptor.evaluation.calibration import calibration
 from preceptor.evaluation.judges import GoldJudge
-from preceptor.evaluation.reward_accuracy import Accuracy, gold_accuracy, labeler_agreement, ranking_accuracy
+from preceptor.evaluation.reward_accuracy import (
+    Accuracy,
+    accuracy_gain,
+    gold_accuracy,
+    labeler_agreement,
+    ranking_accuracy,
+)
 from preceptor.evaluation.scoring import reward_scores
-from preceptor.feedback.schema import Ranking
-from preceptor.files import read_jsonl
+from preceptor.evaluation.word_baseline import fit_word_baseline
+from preceptor.feedback.schema import Ranking, Response
 from preceptor.keyed import numpy_rng
 from preceptor.models.heads import ScalarModel
 from preceptor.text.conversation import Message, render
 from preceptor.text.tokenizer import Tokenizer
+
+Scores = Sequence[Sequence[float]]  # one list a ranking, one score a response
 
 
 def on_the_world(
@@ -23,14 +35,16 @@ def on_the_world(
     questions: Sequence[Question],
     gold: GoldJudge,
     *,
+    trained: Sequence[Ranking],
     samples: int,
     seed: int,
     resamples: int,
 ) -> tuple[dict[str, Any], dict[str, list[list[Answer]]]]:
     """Sample answers, have two simulated labelers rank each prompt's, and compare everyone with everyone.
 
-    ``policies`` should be those that the reward model's own comparisons came from. Of equal texts one is
-    kept: they are no comparison. Gives the figures and each policy's answers (lists as long as ``questions``).
+    ``policies`` should be those that the reward model's own comparisons came from, ``trained`` are those comparisons.
+    Of equal texts one is kept: they are no comparison. Gives the figures and each policy's answers (lists as long as
+    ``questions``).
     """
     drawn = {
         policy.name: policy.answer(questions, temperature=1.0, seed=seed, part="reward", samples=samples)
@@ -45,27 +59,109 @@ def on_the_world(
     flat = reward_scores(model, [answer for group in groups for answer in group])
     scores = _nested(flat, groups)
     golden = [gold.scores([question] * len(group), group) for question, group in zip(asked, groups, strict=True)]
-    first, second = _ranks_of_two(asked, groups, gold, seed)
+    rankings = _rankings_of_two(asked, groups, gold, seed)
     lengths = [[float(len(answer.ids)) for answer in group] for group in groups]
-    prompts = [question.id for question in asked]
-
-    def with_labelers(values: list[list[float]]) -> Accuracy | None:
-        return ranking_accuracy(values * 2, first + second, seed, resamples, prompts * 2)
-
-    figures = {
-        "heldout_accuracy": with_labelers(scores),
+    figures = _beside_rules(rankings, scores * 2, lengths * 2, _word_scores(rankings, trained), seed, resamples)
+    figures |= _agreements(rankings, seed, resamples) | {
         "gold_accuracy": gold_accuracy(scores, golden, seed, resamples),
-        "gold_on_labels": with_labelers(golden),
-        "labeler_agreement": labeler_agreement(first, second, seed, resamples),
-        "longer_wins": with_labelers(lengths),
+        "gold_on_labels": _accuracy(golden * 2, rankings, seed, resamples),
     }
-    return _table(figures), drawn
+    return _table(figures) | _calibrated(rankings, scores * 2, seed, resamples), drawn
 
 
-def _ranks_of_two(
+def on_rankings(
+    model: ScalarModel,
+    tokenizer: Tokenizer,
+    rankings: Sequence[Ranking],
+    *,
+    trained: Sequence[Ranking],
+    seed: int,
+    resamples: int,
+) -> dict[str, Any]:
+    """Figures on given rankings that no model has learnt from, all together and, under ``sources``, of each source.
+
+    ``trained`` are rankings that were learnt from; the word baseline is fitted to them, and they tell, with the
+    others, how far labelers agree. Without a strict comparison nothing is known, and the result is empty.
+    """
+    answers = [_answers(tokenizer, one, model.trunk.config.max_position_embeddings) for one in rankings]
+    # What several labelers ranked is scored once.
+    distinct = {tuple(answer.ids): answer for group in answers for answer in group}
+    score_of = dict(zip(distinct, reward_scores(model, list(distinct.values())), strict=True))
+    scores = [[score_of[tuple(answer.ids)] for answer in group] for group in answers]
+    lengths = [[float(len(response.text.split())) for response in one.responses] for one in rankings]
+    words = _word_scores(rankings, trained)
+
+    def of(source: str | None) -> dict[str, Any]:
+        own = [index for index, one in enumerate(rankings) if source in (None, one.source)]
+        chosen, stated = [rankings[index] for index in own], [scores[index] for index in own]
+        long = [lengths[index] for index in own]
+        worded = None if words is None else [words[index] for index in own]
+        figures = _beside_rules(chosen, stated, long, worded, seed, resamples)
+        # No model has a part in agreement, so rankings that were learnt from tell as much of it.
+        everyone = [*chosen, *(one for one in trained if source in (None, one.source))]
+        figures |= _agreements(everyone, seed, resamples)
+        return _table(figures) | _calibrated(chosen, stated, seed, resamples)
+
+    whole = of(None)
+    sources = {name: of(name) for name in sorted({one.source for one in rankings})}
+    return whole | ({"sources": sources} if whole and set(sources) != {""} else {})
+
+
+def _beside_rules(
+    rankings: Sequence[Ranking], scores: Scores, lengths: Scores, words: Scores | None, seed: int, resamples: int
+) -> dict[str, Accuracy | None]:
+    """The reward model, the rules, and its lead over each of them."""
+    prompts, ranks = [one.prompt_id for one in rankings], [one.ranks for one in rankings]
+    figures = {"heldout_accuracy": _accuracy(scores, rankings, seed, resamples)}
+    for rule, lead, values in (
+        ("longer_wins", "over_longer", lengths),
+        ("bag_of_words", "over_bag_of_words", words),
+    ):
+        if values is not None:
+            figures[rule] = _accuracy(values, rankings, seed, resamples)
+            figures[lead] = accuracy_gain(scores, values, ranks, seed, resamples, prompts)
+    return figures
+
+
+def _agreements(rankings: Sequence[Ranking], seed: int, resamples: int) -> dict[str, Accuracy | None]:
+    return {
+        "labeler_agreement": labeler_agreement(rankings, seed, resamples),
+        "labeler_agreement_strict": labeler_agreement(rankings, seed, resamples, strict=True),
+    }
+
+
+def _accuracy(scores: Scores, rankings: Sequence[Ranking], seed: int, resamples: int) -> Accuracy | None:
+    return ranking_accuracy(
+        scores, [one.ranks for one in rankings], seed, resamples, [one.prompt_id for one in rankings]
+    )
+
+
+def _word_scores(rankings: Sequence[Ranking], trained: Sequence[Ranking]) -> list[list[float]] | None:
+    """The word baseline's scores, each ranking's by the weights of its own source; None if there is nothing to fit."""
+    of_source: dict[str, list[Ranking]] = {}
+    for one in trained:
+        of_source.setdefault(one.source, []).append(one)
+    fitted = {source: fit_word_baseline(rows) for source, rows in of_source.items()}
+    known = {source: baseline for source, baseline in fitted.items() if baseline is not None}
+    missing = {one.source for one in rankings} - known.keys()
+    if missing:
+        anything = fit_word_baseline(trained)
+        if anything is None:
+            return None
+        known |= dict.fromkeys(missing, anything)
+    return [[known[one.source].score(response.text) for response in one.responses] for one in rankings]
+
+
+def _calibrated(rankings: Sequence[Ranking], scores: Scores, seed: int, resamples: int) -> dict[str, Any]:
+    figures = calibration(scores, [one.ranks for one in rankings], seed, resamples, [one.prompt_id for one in rankings])
+    return {} if figures is None else {"calibration": figures}
+
+
+def _rankings_of_two(
     questions: Sequence[Question], groups: Sequence[Sequence[Answer]], gold: GoldJudge, seed: int
-) -> tuple[list[list[int]], list[list[int]]]:
-    """The ranks that two different labelers give each prompt's answers, drawn from the world's pool."""
+) -> list[Ranking]:
+    """Each prompt's answers as two different labelers rank them, drawn from the world's pool: all of the first, then
+    all of the second ones."""
     pool = labelers(gold.world.config, gold.world.seed)
     first, second = [], []
     for question, group in zip(questions, groups, strict=True):
@@ -74,38 +170,16 @@ def _ranks_of_two(
         one, other = (_rank(pool[index], gold, question, texts, seed) for index in pair)
         first.append(one)
         second.append(other)
-    return first, second
+    return first + second
 
 
-def _rank(labeler: SimulatedLabeler, gold: GoldJudge, question: Question, texts: Sequence[str], seed: int) -> list[int]:
-    return labeler.rank(gold.world, gold.tasks[question.id], texts, seed, "evaluate", question.id)
-
-
-def on_rankings(
-    model: ScalarModel,
-    tokenizer: Tokenizer,
-    paths: Sequence[Path],
-    heldout_ids: set[str],
-    *,
-    seed: int,
-    resamples: int,
-) -> dict[str, Any]:
-    """Accuracy on given rankings of prompts that were held out, and what "longer wins" scores there.
-
-    Where two labelers ranked the same responses, their agreement is measured too. Without a
-    strict comparison on a held-out prompt nothing is known, and the result is empty.
-    """
-    rankings = [one for path in paths for one in read_jsonl(path, Ranking) if one.prompt_id in heldout_ids]
-    answers = [_answers(tokenizer, one, model.trunk.config.max_position_embeddings) for one in rankings]
-    scores = _nested(reward_scores(model, [answer for group in answers for answer in group]), answers)
-    ranks, prompts = [one.ranks for one in rankings], [one.prompt_id for one in rankings]
-    lengths = [[float(len(answer.text.split())) for answer in group] for group in answers]
-    return _table(
-        {
-            "heldout_accuracy": ranking_accuracy(scores, ranks, seed, resamples, prompts),
-            "longer_wins": ranking_accuracy(lengths, ranks, seed, resamples, prompts),
-            "labeler_agreement": _agreement(rankings, seed, resamples),
-        }
+def _rank(labeler: SimulatedLabeler, gold: GoldJudge, question: Question, texts: Sequence[str], seed: int) -> Ranking:
+    return Ranking(
+        prompt_id=question.id,
+        messages=list(question.messages),
+        responses=[Response(text=text) for text in texts],
+        ranks=labeler.rank(gold.world, gold.tasks[question.id], texts, seed, "evaluate", question.id),
+        labeler=labeler.name,
     )
 
 
@@ -118,18 +192,6 @@ def _answers(tokenizer: Tokenizer, ranking: Ranking, context: int) -> list[Answe
     return answers
 
 
-def _agreement(rankings: Sequence[Ranking], seed: int, resamples: int) -> Accuracy | None:
-    """Agreement of every two labelers who ranked the same responses to a prompt, shown in the same order."""
-    compared: list[tuple[Ranking, Ranking]] = []
-    shown: dict[tuple[str, ...], list[Ranking]] = {}
-    for one in rankings:
-        group = shown.setdefault((one.prompt_id, *(response.text for response in one.responses)), [])
-        compared += [(other, one) for other in group if one.labeler != other.labeler]
-        group.append(one)
-    first, second = [a.ranks for a, _ in compared], [b.ranks for _, b in compared]
-    return labeler_agreement(first, second, seed, resamples, [a.prompt_id for a, _ in compared])
-
-
 def _nested(flat: Sequence[float], groups: Sequence[Sequence[Answer]]) -> list[list[float]]:
     values = iter(flat)
     return [[next(values) for _ in group] for group in groups]
@@ -138,11 +200,9 @@ def _nested(flat: Sequence[float], groups: Sequence[Sequence[Answer]]) -> list[l
 def _table(figures: Mapping[str, Accuracy | None]) -> dict[str, Any]:
     """``{"heldout_accuracy": .72, ..., "details": {"heldout_accuracy": {value, low, high, n, pairs}, ...}}``."""
     known = {name: figure for name, figure in figures.items() if figure is not None}
-    return (
-        {
-            **{name: figure["value"] for name, figure in known.items()},
-            "details": {name: dict(figure) for name, figure in known.items()},
-        }
-        if known
-        else {}
-    )
+    if "heldout_accuracy" not in known:
+        return {}
+    return {
+        **{name: figure["value"] for name, figure in known.items()},
+        "details": {name: dict(figure) for name, figure in known.items()},
+    }

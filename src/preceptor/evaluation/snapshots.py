@@ -25,14 +25,16 @@ class Tried(BaseModel):
     score: float
     check_score: float
     kl: float
+    length: int | None = None  # in tokens, with the end
 
 
 def snapshots_of(policy: Path, gold: GoldJudge | None, seed: int, resamples: int) -> dict[str, Any] | None:
     """The snapshots of a PPO directory; None if it has none.
 
-    ``{"kept": 12, "points": [{"iteration", "score", "check_score", "kl", "n"} and, with a rubric, "gold", "low",
-    "high"]}``: means over the development prompts, gold with its 95 % interval. ``kept`` is the
-    iteration whose weights were saved, None where the directory does not say.
+    ``{"kept": 12, "points": [{"iteration", "score", "check_score", "kl", "length", "n"} and, with a rubric, "gold",
+    "low", "high"]}``: means over the development prompts, gold with its 95 % interval. Iteration 0 is the SFT model,
+    which the lengths are held against. ``kept`` is the iteration whose weights were saved, None where the directory
+    does not say.
     """
     files = sorted((policy / "snapshots").glob("*.jsonl"))
     if not files:
@@ -56,6 +58,9 @@ def _point(file: Path, gold: GoldJudge | None, seed: int, resamples: int) -> dic
         "kl": sum(one.kl for one in tried) / count,
         "n": count,
     }
+    lengths = [one.length for one in tried if one.length is not None]
+    if len(lengths) == count:
+        point["length"] = sum(lengths) / count
     if gold is not None:
         scores = [gold.judgement(one.prompt_id, one.response).score for one in tried]
         figures = mean_with_interval(scores, seed, resamples)

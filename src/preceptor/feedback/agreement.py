@@ -13,12 +13,15 @@ on which *both* labelers had a preference. That is the number to lay beside its 
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import chain, combinations
 
 from preceptor.feedback.pairs import TIE, pairs_from_ranks
 from preceptor.feedback.schema import Ranking
+
+# A prompt that very many have judged has as many pairs of labelers as its square.
+MAX_RANKINGS_OF_A_PROMPT = 200
 
 
 @dataclass(frozen=True)
@@ -34,17 +37,6 @@ class Agreement:
     by_labeler: dict[str, float]  # each labeler's share with all the others, for screening
 
 
-def pair_agreement(first: Sequence[int], second: Sequence[int]) -> tuple[int, int]:
-    """(pairs judged the same way, pairs) for two rankings of the same responses in the same order.
-
-    Ties count as a judgement of their own (see the module's docstring). K ranks are K(K-1)/2 pairs.
-    """
-    if len(first) != len(second):
-        raise ValueError(f"rankings of {len(first)} and of {len(second)} responses cannot be compared")
-    one, other = pairs_from_ranks(first), pairs_from_ranks(second)
-    return sum(one[pair] == other[pair] for pair in one), len(one)
-
-
 def agreement(rankings: Iterable[Ranking]) -> Agreement:
     """Pairwise agreement over all prompts that two labelers or more have ranked.
 
@@ -52,37 +44,81 @@ def agreement(rankings: Iterable[Ranking]) -> Agreement:
     order; only those that both have ranked count. Two rankings of one prompt by the same labeler
     are not compared; a ranking without a labeler's name is taken to be another person's.
     """
+    of_prompt: dict[str, Judged] = {}
+    same_by, pairs_by = Counter[str](), Counter[str]()
+    for one, other, judged in compared(rankings):
+        of_prompt[one.prompt_id] = of_prompt.get(one.prompt_id, Judged()) + judged
+        for labeler in filter(None, (one.labeler, other.labeler)):
+            same_by[labeler] += judged.same
+            pairs_by[labeler] += judged.pairs
+    counted = [judged for judged in of_prompt.values() if judged.pairs]
+    share, error = _ratio([(judged.same, judged.pairs) for judged in counted])
+    total = sum(counted, Judged())
+    return Agreement(
+        share=share,
+        standard_error=error,
+        strict_share=total.strict_same / total.strict_pairs if total.strict_pairs else None,
+        pairs=total.pairs,
+        strict_pairs=total.strict_pairs,
+        prompts=len(counted),
+        by_labeler={name: same_by[name] / pairs_by[name] for name in sorted(pairs_by) if pairs_by[name]},
+    )
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Pairs of responses that two labelers have both judged, and how many of them the same way."""
+
+    same: int = 0
+    pairs: int = 0
+    strict_same: int = 0  # among those on which both had a preference
+    strict_pairs: int = 0
+
+    def __add__(self, other: "Judged") -> "Judged":
+        return Judged(
+            self.same + other.same,
+            self.pairs + other.pairs,
+            self.strict_same + other.strict_same,
+            self.strict_pairs + other.strict_pairs,
+        )
+
+
+def compared(rankings: Iterable[Ranking]) -> Iterator[tuple[Ranking, Ranking, Judged]]:
+    """Every two rankings of one prompt by different labelers, and what they say of the same pairs."""
     of_prompt: dict[str, list[Ranking]] = {}
     for ranking in rankings:
         of_prompt.setdefault(ranking.prompt_id, []).append(ranking)
-    agreed_pairs: list[tuple[int, int]] = []  # of each prompt: (same way, pairs)
-    same_by, pairs_by = Counter[str](), Counter[str]()
-    strict_same = strict_pairs = 0
     for group in of_prompt.values():
-        same = pairs = 0
         for one, other in combinations(group, 2):
             if one.labeler and one.labeler == other.labeler:
                 continue
             judgements = _shared_judgements(one, other)
-            count = sum(a == b for a, b in judgements)
             strict = [(a, b) for a, b in judgements if a != TIE and b != TIE]
-            same, pairs = same + count, pairs + len(judgements)
-            strict_same, strict_pairs = strict_same + sum(a == b for a, b in strict), strict_pairs + len(strict)
-            for labeler in filter(None, (one.labeler, other.labeler)):
-                same_by[labeler] += count
-                pairs_by[labeler] += len(judgements)
-        if pairs:
-            agreed_pairs.append((same, pairs))
-    share, error = _ratio(agreed_pairs)
-    return Agreement(
-        share=share,
-        standard_error=error,
-        strict_share=strict_same / strict_pairs if strict_pairs else None,
-        pairs=sum(pairs for _, pairs in agreed_pairs),
-        strict_pairs=strict_pairs,
-        prompts=len(agreed_pairs),
-        by_labeler={name: same_by[name] / pairs_by[name] for name in sorted(pairs_by) if pairs_by[name]},
-    )
+            yield (
+                one,
+                other,
+                Judged(
+                    sum(a == b for a, b in judgements), len(judgements), sum(a == b for a, b in strict), len(strict)
+                ),
+            )
+
+
+def judged_twice(rankings: Sequence[Ranking]) -> list[Ranking]:
+    """The rankings with a pair of responses that another one has too; no other can agree or disagree."""
+
+    def pairs(ranking: Ranking) -> Iterator[int]:
+        texts = sorted({(one.model, one.text) for one in ranking.responses})
+        return (hash((ranking.prompt_id, *pair)) for pair in combinations(texts, 2))
+
+    seen = Counter(chain.from_iterable(pairs(ranking) for ranking in rankings))
+    of_prompt: Counter[str] = Counter()
+    kept = []
+    for ranking in rankings:
+        if any(seen[pair] > 1 for pair in pairs(ranking)):
+            of_prompt[ranking.prompt_id] += 1
+            if of_prompt[ranking.prompt_id] <= MAX_RANKINGS_OF_A_PROMPT:
+                kept.append(ranking)
+    return kept
 
 
 def _shared_judgements(one: Ranking, other: Ranking) -> list[tuple[int, int]]:

@@ -1,16 +1,15 @@
 """What a file of feedback or text holds, in figures: the first thing to know about data before training on it."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
-from itertools import chain, combinations
 from math import ceil
 from pathlib import Path
 from statistics import median
 from typing import Any, TypeVar
 
 from preceptor.errors import InputError
-from preceptor.feedback.agreement import agreement
+from preceptor.feedback.agreement import agreement, judged_twice
 from preceptor.feedback.pairs import FIRST, TIE, pairs_from_ranks
 from preceptor.feedback.readers.collected import Collected
 from preceptor.feedback.readers.documents import Documents, add_documents, is_corpus
@@ -23,8 +22,6 @@ from preceptor.text.conversation import Message, Rendered, render, render_prompt
 from preceptor.text.tokenizer import Tokenizer
 
 Item = TypeVar("Item")
-# A prompt that very many have judged has as many pairs of labelers as its square.
-MAX_RANKINGS_OF_A_PROMPT = 200
 
 
 @dataclass
@@ -148,28 +145,10 @@ def ranking_figures(rankings: Sequence[Ranking]) -> dict[str, Any]:
         "all_tied": sum(len(set(ranking.ranks)) == 1 for ranking in rankings),
         "labelers": dict(labelers.most_common()),
     }
-    agreed = agreement(_judged_twice(rankings))
+    agreed = agreement(judged_twice(rankings))
     if agreed.pairs:
         result["agreement"] = asdict(agreed)
     return result
-
-
-def _judged_twice(rankings: Sequence[Ranking]) -> list[Ranking]:
-    """The rankings with a pair of responses that another one has too; no other can agree or disagree."""
-
-    def pairs(ranking: Ranking) -> Iterator[int]:
-        texts = sorted({(one.model, one.text) for one in ranking.responses})
-        return (hash((ranking.prompt_id, *pair)) for pair in combinations(texts, 2))
-
-    seen = Counter(chain.from_iterable(pairs(ranking) for ranking in rankings))
-    of_prompt: Counter[str] = Counter()
-    kept = []
-    for ranking in rankings:
-        if any(seen[pair] > 1 for pair in pairs(ranking)):
-            of_prompt[ranking.prompt_id] += 1
-            if of_prompt[ranking.prompt_id] <= MAX_RANKINGS_OF_A_PROMPT:
-                kept.append(ranking)
-    return kept
 
 
 # tokens ------------------------------------------------------------------------------------------

@@ -68,11 +68,12 @@ class Sample(Record):
 class Ranking(Sample):
     """K responses as one labeler ordered them: ranks[k] belongs to responses[k], 1 is best.
 
-    Equal ranks are a tie.
+    Equal ranks are a tie. ``source`` says where it comes from; figures are given for each source.
     """
 
     ranks: list[int]
     labeler: str = ""
+    source: str = ""
 
     @model_validator(mode="after")
     def _one_rank_a_response(self) -> Self:

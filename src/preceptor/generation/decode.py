@@ -61,7 +61,7 @@ class Decoder:
     def __init__(self, model: Transformer, slots: int, capacity: int, pad_id: int):
         self.config, self.pad_id = model.config, pad_id
         self.device = model.embed.weight.device
-        self._model = Prepared(model)
+        self._model = Prepared(model, slots)
         K, C = self.config.num_key_value_heads, self.config.head_dim
         fitting = (b for b in range(1, K + 1) if K % b == 0 and (b == 1 or b * C <= _BUNDLE_WIDTH))
         self._bundle = max(fitting)
@@ -168,7 +168,7 @@ class Decoder:
             torch.bmm(b.probs, b.values[index], out=b.y_rows)
             b.y.copy_(b.y_made)
             model.finish(layer, rows, b.y_flat)
-        return model.head.into(b.logits, model.normalise(rows.stream, rows.lengths, rows.normed))
+        return model.head.of(b.logits, model.normalise(rows.stream, rows.lengths, rows.normed))
 
     def _bias(self, positions_S: Tensor, b: _Step, window: int | None) -> Tensor:
         """What is added to the scores (S, 1, R): minus infinity where a row may not look."""

@@ -2,7 +2,7 @@
 
 A small model's decoding step is short of arithmetic and long of overhead. So what can be
 multiplied in advance is: the scale and shift of a norm and the scale of attention disappear in
-the matrices beside them, and matrices lie the way the product reads them. The weights are
+the matrices beside them, and matrices lie the way the product reads them (products.py). The weights are
 copies, adapters merged into them: prepare them anew when the model has learned.
 
 Shapes: N rows, D hidden size, I width of the MLP, V vocabulary, H query heads, K key/value heads,
@@ -16,37 +16,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from preceptor.generation.products import Product, product
 from preceptor.models.linear import merged_weight
 from preceptor.models.rotary import pair_channels
 from preceptor.models.transformer import Block, Transformer
 
 
-class Affine(NamedTuple):
-    """x @ weight + bias."""
-
-    weight: Tensor  # (in, out)
-    bias: Tensor | None
-
-    def into(self, out: Tensor, x: Tensor) -> Tensor:
-        """Write the product to ``out``."""
-        if self.bias is None:
-            return torch.mm(x, self.weight, out=out)
-        return torch.addmm(self.bias, x, self.weight, out=out)
-
-    def onto(self, total: Tensor, x: Tensor) -> None:
-        """Add the product to ``total``."""
-        total.addmm_(x, self.weight)
-        if self.bias is not None:
-            total += self.bias
-
-
 class Layer(NamedTuple):
     """One block."""
 
-    qkv: Affine
-    out: Affine
-    up: Affine
-    down: Affine
+    qkv: Product
+    out: Product
+    up: Product
+    down: Product
     near: bool  # looks at a window
     qk_scale: Tensor | None  # (H + K, C): of the norm of query and key heads, with its factor sqrt(C)
     out_scale: Tensor | None  # (D,): of the norm of what attention adds, with its factor sqrt(D)
@@ -68,15 +50,17 @@ class Rows(NamedTuple):
 class Prepared:
     """The weights, and the few operations that stand between the products."""
 
-    def __init__(self, model: Transformer):
+    def __init__(self, model: Transformer, rows: int):
+        """``rows`` is how many are usually computed at once."""
         self.config = config = model.config
+        self._rows = rows
         self.rms, self.rotary, self.gated = config.norm == "rmsnorm", config.position == "rotary", config.gated
         with torch.no_grad():
             self.embed = model.embed.weight.float()
             self.layers = [
                 self._block(block, layer) for layer, block in enumerate(model.blocks) if isinstance(block, Block)
             ]
-            self.head = self._fold(model.norm, model.head)
+            self.head = product(*self._fold(model.norm, model.head), rows)
             # A rotation is a product with cos + i sin; a learned position is added. Near layers may have their own.
             if self.rotary:
                 self.positions = self.near_positions = self._rotations(model, "")
@@ -111,19 +95,19 @@ class Prepared:
     def finish(self, layer: Layer, rows: Rows, y: Tensor) -> None:
         """Take a block from what attention has seen, y (N, H C), to its end: both products and the MLP."""
         if self.config.parallel_residual:
-            layer.up.into(rows.up, self.normalise(rows.stream, rows.lengths, rows.normed))
+            up = layer.up.of(rows.up, self.normalise(rows.stream, rows.lengths, rows.normed))
             layer.out.onto(rows.x, y)
         else:
             self._add(layer.out, layer.out_scale, rows, y)
-            layer.up.into(rows.up, self.normalise(rows.stream, rows.lengths, rows.normed))
-        self._add(layer.down, layer.down_scale, rows, self.activate(rows.up, rows.act))
+            up = layer.up.of(rows.up, self.normalise(rows.stream, rows.lengths, rows.normed))
+        self._add(layer.down, layer.down_scale, rows, self.activate(up, rows.act))
 
-    def _add(self, product: Affine, scale: Tensor | None, rows: Rows, x: Tensor) -> None:
+    def _add(self, projection: Product, scale: Tensor | None, rows: Rows, x: Tensor) -> None:
         """Add a product to the stream, normalised where it has a norm of its own."""
         if scale is None:
-            product.onto(rows.x, x)
+            projection.onto(rows.x, x)
         else:
-            product.into(rows.added[:, :-1], x)
+            projection.into(rows.added[:, :-1], x)
             rows.x.addcmul_(self.normalise(rows.added, rows.lengths, rows.normed), scale)
 
     def normalise_heads(self, heads: Tensor, scale: Tensor) -> None:
@@ -159,8 +143,8 @@ class Prepared:
             return torch.mul(F.gelu(gate, approximate="tanh"), value, out=out_NI)
         return torch.mul(F.silu(gate, inplace=True), value, out=out_NI)
 
-    def _fold(self, norm: nn.Module, linear: nn.Linear) -> Affine:
-        """The product behind a norm, with the norm's scale and shift multiplied in."""
+    def _fold(self, norm: nn.Module, linear: nn.Linear) -> tuple[Tensor, Tensor | None]:
+        """Weight (out, in) and bias of the product behind a norm, with the norm's scale and shift multiplied in."""
         matrix, scale, shift = (
             merged_weight(linear).float(),
             norm.get_parameter("weight").float(),
@@ -171,12 +155,12 @@ class Prepared:
         bias = None if linear.bias is None else linear.bias.float()
         if shift is not None:
             bias = matrix @ shift.float() + (0 if bias is None else bias)
-        return Affine((matrix * scale).t().contiguous(), bias)
+        return matrix * scale, bias
 
     def _block(self, block: Block, layer: int) -> Layer:
-        def plain(linear: nn.Linear) -> Affine:
+        def plain(linear: nn.Linear) -> Product:
             bias = None if linear.bias is None else linear.bias.float()
-            return Affine(merged_weight(linear).float().t().contiguous(), bias)
+            return product(merged_weight(linear).float(), bias, self._rows)
 
         def scale(norm: nn.Module) -> Tensor:
             return norm.get_parameter("weight").float() * math.sqrt(self.config.hidden_size)
@@ -185,7 +169,7 @@ class Prepared:
         return Layer(
             qkv=qkv,
             out=plain(block.attention.out),
-            up=self._fold(block.mlp_norm, block.mlp.up),
+            up=product(*self._fold(block.mlp_norm, block.mlp.up), self._rows),
             down=plain(block.mlp.down),
             near=self.config.window(layer) is not None,
             qk_scale=qk_scale,
@@ -193,7 +177,7 @@ class Prepared:
             down_scale=scale(block.mlp_out_norm) if self.config.post_norms else None,
         )
 
-    def _heads(self, block: Block) -> tuple[Affine, Tensor | None]:
+    def _heads(self, block: Block) -> tuple[Product, Tensor | None]:
         """The product that makes queries, keys and values, and the scale of the norm of heads, if there is one.
 
         Attention's scale, usually 1/sqrt(C), goes to the queries; channels that turn together become
@@ -204,18 +188,18 @@ class Prepared:
         H, K, C = config.num_attention_heads, config.num_key_value_heads, config.head_dim
         scale = torch.ones(H + 2 * K, C, device=self.embed.device)
         scale[:H] = C**-0.5 if config.attention_scale is None else config.attention_scale
-        columns = torch.arange((H + 2 * K) * C, device=self.embed.device)
+        order = torch.arange((H + 2 * K) * C, device=self.embed.device)
         if self.rotary:
-            columns[: (H + K) * C] = pair_channels(H + K, C, config.rotary_dim).to(columns.device)
+            order[: (H + K) * C] = pair_channels(H + K, C, config.rotary_dim).to(order.device)
         qk_scale = None
         if config.qk_norm:  # a norm would undo a scale before it
             weights = [block.attention.q_norm.weight.expand(H, C), block.attention.k_norm.weight.expand(K, C)]
-            ordered = torch.cat(weights).float().flatten()[columns[: (H + K) * C]].view(H + K, C)
+            ordered = torch.cat(weights).float().flatten()[order[: (H + K) * C]].view(H + K, C)
             qk_scale = ordered * scale[: H + K] * math.sqrt(C)
             scale = torch.ones_like(scale)
-        qkv = self._fold(block.attention_norm, block.attention.qkv)
-        bias = None if qkv.bias is None else qkv.bias[columns] * scale.flatten()
-        return Affine(qkv.weight[:, columns] * scale.flatten(), bias), qk_scale
+        matrix, bias = self._fold(block.attention_norm, block.attention.qkv)
+        bias = None if bias is None else bias[order] * scale.flatten()
+        return product(matrix[order].mul_(scale.view(-1, 1)), bias, self._rows), qk_scale
 
 
 def pairs(channels: Tensor) -> Tensor:

@@ -130,10 +130,9 @@ def _look(name: str) -> tuple[str, str]:
 def reward_chart(evaluation: Figures) -> Markup | None:
     """Rater agreement beside the accuracy of the reward model."""
     details = evaluation.get("reward", {}).get("details", {})
-    colours = {"heldout_accuracy": ORANGE, "gold_accuracy": ORANGE, "labeler_agreement": BLUE, "gold_on_labels": GREEN}
-    short = {
-        key: name.replace(" with ", "\nwith ", 1).replace(", ties included", "") for key, name in REWARD_ROWS.items()
-    }
+    colours = {"heldout_accuracy": ORANGE, "gold_accuracy": ORANGE, "gold_on_labels": GREEN}
+    colours |= dict.fromkeys(("labeler_agreement", "labeler_agreement_strict"), BLUE)
+    short = {key: name.replace(" with ", "\nwith ", 1).replace(", ", ",\n", 1) for key, name in REWARD_ROWS.items()}
     rows = [
         Measured(short[key], one["value"], one["low"], one["high"], colours.get(key, GREY))
         for key in REWARD_ROWS
@@ -147,6 +146,21 @@ def reward_chart(evaluation: Figures) -> Markup | None:
         "pairs ordered alike",
         reference=0.5,
         description="Agreement of labelers and accuracy of the reward model, with 95 % intervals.",
+    )
+
+
+def calibration_chart(evaluation: Figures) -> Markup | None:
+    """What the reward model states against what people say, and how many pairs stand behind each point."""
+    figures = evaluation.get("reward", {}).get("calibration", {})
+    if not figures.get("bins"):
+        return None
+    points = [Measured(f"{one['pairs']:,}", one["share"], one["low"], one["high"], ORANGE) for one in figures["bins"]]
+    return plots.calibration(
+        "calibration",
+        [one["stated"] for one in figures["bins"]],
+        points,
+        description="How often people prefer what the reward model prefers, over the probability that it states: "
+        + "; ".join(f"{one['stated']:.0%}: {one['share']:.0%} of {one['pairs']:,} pairs" for one in figures["bins"]),
     )
 
 
@@ -192,30 +206,45 @@ def frontier_of(title: str, name: str, tried: Figures, judge: str) -> Frontier |
                 low=[point["low"] for point in points],
                 high=[point["high"] for point in points],
             )
+        below = [("Gold score, development users", gold)] if gold is not None else []
+        if all("length" in point for point in points):
+            length = Series("length", x, [point["length"] for point in points], ORANGE)
+            below.append(("Tokens an answer", length))
         kept = next((point[key] for point in points if point["iteration"] == tried.get("kept")), None)
         charts.append(
             plots.frontier(
                 f"frontier-{name}-{key}",
                 rewards,
-                gold,
+                below,
                 kept=kept,
                 xlabel=xlabel,
-                description=f"{title}: reward-model and gold scores over {xlabel}. {reading}",
+                description=f"{title}: scores and lengths over {xlabel}. {reading}",
             )
         )
     return Frontier(title, charts, reading)
 
 
+LENGTH_BLOW_UP = 1.5  # times the SFT model's
+
+
 def _reading(points: Sequence[Figures], kept_iteration: int | None) -> str:
-    """In words: where gold was best, what was kept, where the run ended."""
-    if not all("gold" in point for point in points):
-        return "There is no gold for this data; the second reward model, which PPO never maximised, stands in for it."
+    """In words: where gold was best, what was kept, where the run ended, what became of the length."""
+    kept = next((point for point in points if point["iteration"] == kept_iteration), None)
+    words = _gold_reading(points, kept) if all("gold" in point for point in points) else _check_reading(points, kept)
+    if all("length" in point for point in points):
+        first, last = points[0]["length"], points[-1]["length"]
+        words.append(f"An answer had {first:.1f} tokens before PPO and {last:.1f} at the end.")
+        if last > LENGTH_BLOW_UP * first:
+            words.append("Length blow-up: PPO has found that this reward model likes long answers.")
+    return " ".join(words)
+
+
+def _gold_reading(points: Sequence[Figures], kept: Figures | None) -> list[str]:
     best, last = max(points, key=lambda point: point["gold"]), points[-1]
     words = [
         f"Gold was {points[0]['gold']:.3f} before PPO, best after iteration {best['iteration']} ({best['gold']:.3f}) "
         f"and {last['gold']:.3f} at the end."
     ]
-    kept = next((point for point in points if point["iteration"] == kept_iteration), None)
     if kept is not None:
         words.append(f"Kept, without looking at gold: iteration {kept['iteration']}, gold {kept['gold']:.3f}.")
     if last["score"] > best["score"] and last["gold"] < best["low"]:
@@ -223,4 +252,25 @@ def _reading(points: Sequence[Figures], kept_iteration: int | None) -> str:
             f"Over-optimisation: after the best iteration the reward model's score went on rising, by "
             f"{last['score'] - best['score']:.3f}, while gold fell by {best['gold'] - last['gold']:.3f}."
         )
-    return " ".join(words)
+    return words
+
+
+def _check_reading(points: Sequence[Figures], kept: Figures | None) -> list[str]:
+    if all(point["score"] == point["check_score"] for point in points):
+        return [
+            "There is neither gold nor a second reward model for this data: nothing here could show over-optimisation."
+        ]
+    best, last = max(points, key=lambda point: point["check_score"]), points[-1]
+    words = [
+        "There is no gold for this data; the second reward model, which PPO never maximised, stands in for it. "
+        f"It gave {points[0]['check_score']:.3f} before PPO and {last['check_score']:.3f} at the end, where the first "
+        f"went from {points[0]['score']:.3f} to {last['score']:.3f}."
+    ]
+    if kept is not None:
+        words.append(f"Kept: iteration {kept['iteration']}, at a KL of {kept['kl']:.2f} nats.")
+    if last["score"] > best["score"] and last["check_score"] < best["check_score"]:
+        words.append(
+            f"After iteration {best['iteration']} they part: the first rose by {last['score'] - best['score']:.3f}, "
+            f"the second fell by {best['check_score'] - last['check_score']:.3f}."
+        )
+    return words

@@ -38,6 +38,9 @@ def render_page(record: RunRecord) -> str:
         "harmlessness": (charts.harmlessness_chart(evaluation), tables.harmlessness_table(evaluation)),
         "behaviour": tables.behaviour_table(evaluation),
         "reward": (charts.reward_chart(evaluation), tables.reward_table(evaluation)),
+        "sources": tables.sources_table(evaluation),
+        "calibration": (charts.calibration_chart(evaluation), evaluation.get("reward", {}).get("calibration", {})),
+        "drift": tables.drift_table(evaluation),
         "frontiers": _frontiers(record),
         "stages": [charts.stage_charts(stage) for stage in record.stages if stage.metrics],
         "times": tables.time_rows(record),
@@ -47,6 +50,7 @@ def render_page(record: RunRecord) -> str:
         "origins": [(stage.title, _origin(stage)) for stage in record.stages if stage.provenance],
         "model_name": model_name,
         "number": tables.number,
+        "percent": tables.percent,
     }
     context |= _examples(record)
     return environment.get_template("report.html.j2").render(context)

@@ -180,32 +180,55 @@ def running_mean(y: np.ndarray, width: int) -> np.ndarray:
     return means
 
 
+def calibration(name: str, stated: Sequence[float], points: Sequence[Measured], *, description: str) -> Markup:
+    """Points with whiskers over the probability that was stated; a model that means what it says lies on the diagonal.
+
+    The label of a point, written beside it, is the number of pairs it stands for.
+    """
+    with drawing(WIDE, 2.6) as figure:
+        axes = figure.add_subplot()
+        axes.plot([0.5, 1], [0.5, 1], color=MUTED, linewidth=1.0, linestyle=(0, (3, 2)), zorder=1)
+        for x, one in zip(stated, points, strict=True):
+            if one.low is not None and one.high is not None:
+                axes.vlines(x, one.low, one.high, color=one.colour, linewidth=1.4, zorder=2)
+            axes.plot([x], [one.value], one.marker, color=one.colour, zorder=3)
+            axes.annotate(
+                one.label, (x, one.value), textcoords="offset points", xytext=(5, -9), fontsize=7, color=MUTED
+            )
+        axes.set_xlim(0.48, 1.04)
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+            axis.set_major_locator(MaxNLocator(5))
+        axes.set_xlabel("probability that the reward model states")
+        axes.set_ylabel("people prefer it")
+        return to_svg(figure, name, description)
+
+
 def frontier(
     name: str,
     rewards: Sequence[Series],
-    gold: Series | None,
+    below: Sequence[tuple[str, Series]],
     *,
     kept: float | None,
     xlabel: str,
     description: str,
 ) -> Markup:
-    """What the policy was trained to please above what it is for: reward-model scores, and gold below.
+    """What the policy was trained to please above what came of it: reward-model scores, and panels below them.
 
-    The two have scales of their own, so they get a panel each over the same x. ``kept`` is the x of the
+    Each has a scale of its own, so they get a panel each, with a title, over the same x. ``kept`` is the x of the
     snapshot that was kept.
     """
-    panels = 2 if gold is not None else 1
+    panels = 1 + len(below)
     with drawing(WIDE, 0.5 + 1.45 * panels) as figure:
-        top = figure.add_subplot(panels, 1, 1, title="Reward-model score")
+        top = bottom = figure.add_subplot(panels, 1, 1, title="Reward-model score")
         for one in rewards:
             _path(top, one, kept)
         if len(rewards) > 1:
             top.legend(loc="best", handlelength=1.4)
-        bottom = top
-        if gold is not None:
-            bottom = figure.add_subplot(panels, 1, 2, title="Gold score, development users", sharex=top)
-            _path(bottom, gold, kept)
-            top.tick_params(labelbottom=False)
+        for place, (title, one) in enumerate(below, start=2):
+            bottom.tick_params(labelbottom=False)
+            bottom = figure.add_subplot(panels, 1, place, title=title, sharex=top)
+            _path(bottom, one, kept)
         bottom.set_xlabel(xlabel)
         whole = all(float(value).is_integer() for one in rewards for value in one.x)
         bottom.xaxis.set_major_locator(MaxNLocator(6, integer=whole))

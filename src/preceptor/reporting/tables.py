@@ -177,8 +177,8 @@ def reward_table(evaluation: Figures) -> Table | None:
     """The reward model beside the people and the rules."""
     details = evaluation.get("reward", {}).get("details", {})
     rows = [
-        [REWARD_ROWS[key], within(one, "value"), f"{one['pairs']:,}", f"{one['n']:,}"]
-        for key in REWARD_ROWS
+        [words, within(one, "value"), f"{one['pairs']:,}", f"{one['n']:,}"]
+        for key, words in (REWARD_ROWS | LEADS).items()
         if (one := details.get(key))
     ]
     return (
@@ -189,12 +189,55 @@ def reward_table(evaluation: Figures) -> Table | None:
 
 
 REWARD_ROWS = {
+    "labeler_agreement_strict": "two labelers with each other, ties aside",
     "labeler_agreement": "two labelers with each other, ties included",
     "heldout_accuracy": "reward model with the labelers",
-    "gold_on_labels": "gold rubric with the labelers",
+    "bag_of_words": "a weight for every word with the labelers",
     "longer_wins": "\u201clonger wins\u201d with the labelers",
+    "gold_on_labels": "gold rubric with the labelers",
     "gold_accuracy": "reward model with the gold rubric",
 }
+LEADS = {
+    "over_bag_of_words": "reward model\u2019s lead over a weight for every word",
+    "over_longer": "reward model\u2019s lead over \u201clonger wins\u201d",
+}
+
+
+def sources_table(evaluation: Figures) -> Table | None:
+    """One row a source of rankings: the reward model beside the rules and the people."""
+    sources = evaluation.get("reward", {}).get("sources", {})
+    columns = {
+        "reward model": "heldout_accuracy",
+        "a weight for every word": "bag_of_words",
+        "longer wins": "longer_wins",
+        "two labelers, ties aside": "labeler_agreement_strict",
+    }
+    details = {name: one["details"] for name, one in sources.items() if one.get("details")}
+    rows = [
+        [name, *(within(one.get(key), "value") for key in columns.values()), f"{one['heldout_accuracy']['pairs']:,}",
+         f"{one['heldout_accuracy']['n']:,}"]
+        for name, one in details.items()
+    ]  # fmt: skip
+    head = ["source", *columns, "pairs", "prompts"]
+    return Table("Agreement with the labelers by source of the rankings", head, rows) if rows else None
+
+
+def drift_table(evaluation: Figures) -> Table | None:
+    """One row a policy: what it gained over the SFT model by either reward model, how far it went, how long it got."""
+    rows = []
+    for name, one in evaluation.get("drift", {}).items():
+        gains = [
+            f"{within(one[key], 'mean', share=False)}" if key in one else "\u2013"
+            for key in ("reward_gain", "check_gain")
+        ]
+        deviations = number(one["reward_gain"].get("deviations"))
+        kl = within(evaluation.get("kl", {}).get(name), "mean", share=False)
+        length = within(one.get("length_ratio"), "ratio", share=False)
+        rows.append([model_name(name), gains[0], deviations, gains[1], kl, length])
+    head = ["", "reward model", "in standard deviations of SFT", "second reward model", "KL (nats)", "length ratio"]
+    return (
+        Table("Against the SFT model on the same held-out prompts, with 95 % intervals", head, rows) if rows else None
+    )
 
 
 def training_table(record: RunRecord) -> Table | None:

@@ -218,8 +218,8 @@ def _clean_prompts(collected: Collected, config: DataConfig, seed: int, dropped:
 
 
 def _distinct(rows: list[Row], reason: str, dropped: Counter[str]) -> list[Row]:
-    """Rows without exact repetitions, in order."""
-    distinct = {row.model_dump_json(): row for row in reversed(rows)}
+    """Rows without exact repetitions, in order. What stands in two files is a repetition too."""
+    distinct = {row.model_dump_json(exclude={"source"}): row for row in reversed(rows)}
     dropped[reason] += len(rows) - len(distinct)
     return list(reversed(distinct.values()))
 

@@ -17,6 +17,7 @@ from preceptor.atlas.probes import Probe
 from preceptor.config import Config
 from preceptor.errors import InputError
 from preceptor.evaluation.answers import Answer, Policy, Question
+from preceptor.evaluation.drift import drifts
 from preceptor.evaluation.harmlessness import rude_shares
 from preceptor.evaluation.helpfulness import best_base_format, best_of, mean_scores, win_rates
 from preceptor.evaluation.judges import GoldJudge, Judge, RewardJudge, gold_judge
@@ -26,7 +27,7 @@ from preceptor.evaluation.scoring import reward_scores, sequence_kl
 from preceptor.evaluation.snapshots import snapshots_of
 from preceptor.evaluation.statistics import mean_with_interval
 from preceptor.evaluation.truthfulness import claim_shares
-from preceptor.feedback.schema import Document, Prompt
+from preceptor.feedback.schema import Document, Prompt, Ranking
 from preceptor.files import read_jsonl, write_json, write_jsonl
 from preceptor.keyed import numpy_rng
 from preceptor.models.checkpoint import load_language_model, load_scalar_model
@@ -62,6 +63,7 @@ class Study:
     seed: int
     judge: Judge
     reward: ScalarModel
+    check: ScalarModel | None
     policies: dict[str, Policy]
     stage: StageProgress
     rows: list[dict[str, Any]] = field(default_factory=list)
@@ -130,17 +132,19 @@ def evaluate(
     models: dict[str, Path],
     data: Path,
     rankings: list[Path],
+    rankings_train: list[Path],
     out: Path,
     seed: int,
     progress: Progress,
 ) -> dict[str, Any]:
     """Measure the models of a run.
 
-    models: ``base``, ``sft``, ``reward`` and, if there is one, ``ppo``; any other name is one more
-        policy, such as that of an earlier round, which is held against ``sft``
+    models: ``base``, ``sft``, ``reward`` and, if they are there, ``ppo`` and ``reward-check``, the second reward
+        model; any other name is one more policy, such as that of an earlier round, which is held against ``sft``
     data: the run's data directory; ``gold.jsonl`` in it says that the rubric can judge
-    rankings: files of rankings; those of development and held-out prompts measure the reward model where
+    rankings: files of rankings; those of prompts that are not trained on measure the reward model where
         no gold is. In the built-in world fresh comparisons are made instead.
+    rankings_train: those that models have learnt from, which a baseline of words learns from too
     out: gets ``evaluation.json``, ``responses.jsonl`` and ``metrics.jsonl``
 
     Returns what ``evaluation.json`` holds. Models are keys; intervals are 95 %, ``low`` to ``high`` over ``n`` prompts:
@@ -150,10 +154,14 @@ def evaluate(
     - ``truthfulness``: ``{sft: {known: {true, false, unknown, none, n, intervals}, withheld, invented}, ..., greedy}``
     - ``harmlessness``: ``{none: {base: share of rude answers, ..., n, intervals}, respectful, rude}``
     - ``gold`` (with ``greedy``), ``reward_score``, ``kl`` from SFT: ``{mean, low, high, n}`` a model
+    - ``drift`` of each policy from SFT: reward_gain and, by the second reward model, check_gain, ``{mean, low, high, n,
+      deviations}``, and length_ratio, ``{ratio, low, high, n}``
     - ``mean_length`` in tokens with the end, ``eos_share`` of answers that ended by themselves, ``perplexity``: numbers
-    - ``reward``: heldout_accuracy, gold_accuracy, gold_on_labels, labeler_agreement, longer_wins: shares of pairs, and
-      their intervals under ``details``
-    - ``snapshots``: ``{ppo: {kept, points: [{iteration, kl, score, check_score, gold, low, high, n}]}}``
+    - ``reward``: heldout_accuracy, longer_wins, bag_of_words, what the first has over these (over_longer,
+      over_bag_of_words), labeler_agreement and labeler_agreement_strict, with gold also gold_accuracy and
+      gold_on_labels: shares of pairs, and their intervals under ``details``; ``calibration``; the same for each of
+      the ``sources``
+    - ``snapshots``: ``{ppo: {kept, points: [{iteration, kl, score, check_score, length, gold, low, high, n}]}}``
     """
     heldout = _prompts(data / "prompts_heldout.jsonl")
     dev = _prompts(data / "prompts_dev.jsonl")
@@ -169,7 +177,7 @@ def evaluate(
         result["snapshots"] = {name: one for name, one in tried.items() if one is not None}
         if (data / "corpus_heldout.jsonl").is_file():
             result["perplexity"] = _perplexity(study, data / "corpus_heldout.jsonl")
-        result["reward"] = _reward(study, dev, heldout, rankings)
+        result["reward"] = _reward(study, data, dev, rankings, rankings_train)
         write_jsonl(out / "responses.jsonl", study.rows)
         write_json(out / "evaluation.json", result)
     return result
@@ -181,7 +189,8 @@ def _open(config: EvaluateConfig, models: dict[str, Path], data: Path, seed: int
             raise InputError(f"evaluation needs the model {name}; name its directory")
     tokenizer = Tokenizer.load(models["sft"])
     reward = load_scalar_model(models["reward"])
-    names = ["base", "sft", *sorted(name for name in models if name not in ("base", "sft", "reward", "ppo"))]
+    check = load_scalar_model(models["reward-check"]) if "reward-check" in models else None
+    names = ["base", "sft", *sorted(models.keys() - {"base", "sft", "ppo", "reward", "reward-check"})]
     policies = {}
     for name in [*names, *(["ppo"] if "ppo" in models else [])]:
         model = load_language_model(models[name])
@@ -192,7 +201,7 @@ def _open(config: EvaluateConfig, models: dict[str, Path], data: Path, seed: int
                 f"of {context}; make it smaller"
             )
         policies[name] = Policy(name, model, tokenizer, config.max_new_tokens)
-    return Study(config, seed, gold_judge(data) or RewardJudge(reward), reward, policies, stage)
+    return Study(config, seed, gold_judge(data) or RewardJudge(reward), reward, check, policies, stage)
 
 
 def _prompts(path: Path) -> list[Question]:
@@ -240,6 +249,11 @@ def _helpfulness(study: Study, questions: Sequence[Question]) -> dict[str, Any]:
         "eos_share": {name: sum(one.finished for one in given) / len(given) for name, given in answers.items()},
     }
     measures["kl"] = _kl(study, questions, answers)
+    asked = {name: given for name, given in answers.items() if name != "base"}
+    check, rewards = study.check, study.rewards("helpfulness")
+    checks = {} if check is None else {name: reward_scores(check, given) for name, given in asked.items()}
+    lengths = {name: [len(one.ids) for one in given] for name, given in asked.items()}
+    measures["drift"] = drifts({name: rewards[name] for name in asked}, checks, lengths, seed, config.resamples)
     return measures
 
 
@@ -305,20 +319,23 @@ def _perplexity(study: Study, documents: Path) -> dict[str, Any]:
 
 
 def _reward(
-    study: Study, dev: Sequence[Question], heldout: Sequence[Question], rankings: Sequence[Path]
+    study: Study, data: Path, dev: Sequence[Question], rankings: Sequence[Path], rankings_train: Sequence[Path]
 ) -> dict[str, Any]:
     """The reward model's accuracy: on fresh comparisons in the built-in world, else on held-out given ones."""
     config = study.config
+    trained = [one for path in rankings_train for one in read_jsonl(path, Ranking)]
+    shared: dict[str, Any] = {"trained": trained, "seed": study.seed, "resamples": config.resamples}
     if study.gold is None:
-        ids = {question.id for question in [*dev, *heldout]}
-        return on_rankings(study.reward, study.tokenizer, rankings, ids, seed=study.seed, resamples=config.resamples)
+        seen = {one.prompt_id for one in trained}
+        if (data / "prompts_train.jsonl").is_file():
+            seen |= {one.id for one in read_jsonl(data / "prompts_train.jsonl", Prompt)}
+        unseen = [one for path in rankings for one in read_jsonl(path, Ranking) if one.prompt_id not in seen]
+        return on_rankings(study.reward, study.tokenizer, unseen, **shared)
     # The last policy is left out: the reward model's comparisons came from SFT and the rounds before.
     samplers = [policy for name, policy in study.policies.items() if name not in ("base", "ppo")]
     samples = max(1, config.reward_samples // len(samplers))
     questions = list(dev[: config.reward_prompts])
-    figures, drawn = on_the_world(
-        study.reward, samplers, questions, study.gold, samples=samples, seed=study.seed, resamples=config.resamples
-    )
+    figures, drawn = on_the_world(study.reward, samplers, questions, study.gold, samples=samples, **shared)
     for name, groups in drawn.items():
         flat = [(question, one) for question, group in zip(questions, groups, strict=True) for one in group]
         study.record(name, "reward", [question for question, _ in flat], [one for _, one in flat], 1.0)

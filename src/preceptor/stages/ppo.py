@@ -33,6 +33,7 @@ from preceptor.text.conversation import render_prompt
 from preceptor.text.tokenizer import Tokenizer
 from preceptor.training.batches import batch_at
 from preceptor.training.corpus import Corpus, next_token_loss, next_token_mask
+from preceptor.training.kept import restore
 from preceptor.training.loop import CHECKPOINT, Metrics, TrainingState, optimize, train
 from preceptor.training.optimizer import Optimizer, OptimizerConfig, learning_rate_scale
 from preceptor.training.progress import Progress
@@ -170,7 +171,7 @@ def ppo(
         stage.note(
             f"kept the policy of iteration {best['iteration']}: KL {best['kl']:.2f} nats, score {best['score']:+.3f}"
         )
-    snapshots.restore(learner.state, models.policy)
+    restore(learner.state, models.policy)
     save_model(models.policy, out, text)
     if lora.rank:
         save_adapters(models.policy, out / FOLDER, lora, model)

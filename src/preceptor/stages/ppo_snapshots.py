@@ -8,18 +8,16 @@ rankings, among snapshots that stay within a stated KL from the SFT model.
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
 from preceptor.algorithms.kl import episode_kl
 from preceptor.feedback.schema import Prompt
 from preceptor.files import read_jsonl, write_jsonl
 from preceptor.generation.engine import generate
 from preceptor.generation.sampling import SamplingConfig
 from preceptor.models.heads import ScalarModel
-from preceptor.models.lora import own_parameters
 from preceptor.models.transformer import Transformer
 from preceptor.text.conversation import render_prompt
 from preceptor.text.tokenizer import Tokenizer
+from preceptor.training.kept import keep
 from preceptor.training.loop import Metrics, TrainingState
 from preceptor.training.rollout import assess
 from preceptor.training.scoring import sequence_scores
@@ -106,6 +104,7 @@ class Snapshots:
                     "score": float(scores[i]),
                     "check_score": float(judged[i]),
                     "kl": float(kl[i]),
+                    "length": len(one.ids),
                 }
                 for i, (prompt, one) in enumerate(zip(self.prompts, episodes, strict=True))
             ),
@@ -124,18 +123,5 @@ class Snapshots:
         best = state.values.get("best")
         if best is not None and (found["dev_kl"] > self.max_kl or found["dev_check_score"] <= best["check_score"]):
             return
-        state.values["best"] = {
-            "iteration": iteration,
-            "score": found["dev_score"],
-            "check_score": found["dev_check_score"],
-            "kl": found["dev_kl"],
-        }
-        for name, parameter in own_parameters(policy).items():
-            state.tensors[f"best/{name}"] = parameter.detach().clone()
-
-    @staticmethod
-    def restore(state: TrainingState, policy: Transformer) -> None:
-        """Put the kept weights into ``policy``."""
-        with torch.no_grad():
-            for name, parameter in own_parameters(policy).items():
-                parameter.copy_(state.tensors[f"best/{name}"])
+        scores = {"score": found["dev_score"], "check_score": found["dev_check_score"], "kl": found["dev_kl"]}
+        keep(state, policy, {"iteration": iteration, **scores})

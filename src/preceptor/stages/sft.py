@@ -13,17 +13,20 @@ from preceptor.errors import InputError
 from preceptor.feedback.hygiene import split_by
 from preceptor.feedback.schema import Demonstration
 from preceptor.files import read_jsonl
+from preceptor.generation.sampling import SamplingConfig
 from preceptor.keyed import key_bits
 from preceptor.models.checkpoint import load_language_model, save_model
 from preceptor.models.lora import NO_LORA, LoRAConfig, fresh_adapters
 from preceptor.models.peft import FOLDER, save_adapters
 from preceptor.models.transformer import Transformer
 from preceptor.stages.corpus import read_corpus
+from preceptor.stages.sft_checkpoints import Trial, keep_if_best
 from preceptor.text.conversation import Rendered, render
 from preceptor.text.packing import pack_conversations
 from preceptor.text.tokenizer import Tokenizer
 from preceptor.training.batches import batch_at, steps_of
 from preceptor.training.corpus import next_token_loss, next_token_mask
+from preceptor.training.kept import restore
 from preceptor.training.loop import CHECKPOINT, Metrics, TrainingState, optimize, train
 from preceptor.training.optimizer import Optimizer, OptimizerConfig, learning_rate_scale
 from preceptor.training.progress import Progress
@@ -44,6 +47,16 @@ class SFTConfig(OptimizerConfig):
     heldout_share: float = Field(
         0.05, ge=0, lt=0.5, description="Share of prompts whose demonstrations only measure the loss."
     )
+    keep: Literal["best", "last"] = Field(
+        "best",
+        description="Which weights are kept. `best`: of those at the end of each epoch the ones that a given reward "
+        "model (`--reward`) scores highest on held-out prompts; without one, or in a run, those of the lowest held-out "
+        "loss.",
+    )
+    reward_prompts: int = Field(
+        128, ge=1, description="Held-out prompts whose responses a given reward model scores at each checkpoint."
+    )
+    max_new_tokens: int = Field(48, ge=1, description="Longest of these responses, in tokens.")
     optimizer: Literal["adamw", "muon"] = Field(
         "muon", description="`muon` orthogonalises the updates of the matrices inside the blocks; the rest stays AdamW."
     )
@@ -58,6 +71,7 @@ def sft(
     model: Path,
     demonstrations: Path,
     corpus: Path | None,
+    reward: Path | None = None,
     out: Path,
     seed: int,
     progress: Progress,
@@ -65,9 +79,10 @@ def sft(
 ) -> dict[str, Any]:
     """Fine-tune the language model in ``model`` on a file of demonstrations and write it to ``out``.
 
-    The gradient is that of: mean loss over the trained tokens of the batch's demonstrations
-    + pretrain_coef * mean loss over the tokens of its corpus rows. With ``lora`` only adapters over ``model`` are
-    trained; ``out`` is the merged model all the same, and ``out/adapter`` has them alone.
+    ``reward`` is a reward model that chooses among the checkpoints (``sft_checkpoints.py``). The gradient is that of:
+    mean loss over the trained tokens of the batch's demonstrations + pretrain_coef * mean loss over the tokens of its
+    corpus rows. With ``lora`` only adapters over ``model`` are trained; ``out`` is the merged model all the same, and
+    ``out/adapter`` has them alone.
     """
     network = load_language_model(model)
     if lora.rank:
@@ -88,6 +103,10 @@ def sft(
     steps = steps_of(len(rendered), config.batch, config.epochs)
     per_epoch = max(1, math.ceil(len(rendered) / config.batch))
     dropout = lora.rank > 0 and lora.dropout > 0
+    trial = None
+    if reward is not None and config.keep == "best":
+        sampling = SamplingConfig(max_new_tokens=config.max_new_tokens, seed=seed)
+        trial = Trial.read(reward, unseen[: config.reward_prompts], text, length, sampling)
     optimizer = Optimizer(network, config)
     state = TrainingState({"model": network}, {"model": optimizer})
 
@@ -116,6 +135,10 @@ def sft(
         metrics = optimize(optimizer, losses(step, sums), scale=scale, where=f"sft step {step}")
         if unseen_rendered and ((step + 1) % per_epoch == 0 or step + 1 == steps):
             metrics["heldout_loss"] = conversation_loss(network, unseen_rendered, text.pad_id, config.micro_rows)
+            if trial is not None:
+                metrics["heldout_reward"] = trial.score(network)
+            if config.keep == "best":
+                keep_if_best(state, network, step + 1, metrics)
         return metrics | sums
 
     with progress.stage("sft", out) as stage:
@@ -125,11 +148,17 @@ def sft(
             stage.note(
                 f"{truncated} of {len(rendered)} conversations were longer than {length} tokens and were truncated"
             )
+        best = state.values.get("best")
+        if best is not None and best["step"] < steps:
+            restore(state, network)
+            stage.note(f"kept the weights of step {best['step']} of {steps}, the best of the checkpoints")
     save_model(network, out, text)
     if lora.rank:
         save_adapters(network, out / FOLDER, lora, model)
     (out / CHECKPOINT).unlink(missing_ok=True)
     summary: dict[str, Any] = {"steps": steps, "demonstrations": len(rendered), "truncated": truncated}
+    if best is not None:  # provenance and report look for ``kept_step``
+        summary |= {"kept_step": best["step"], "kept": best}
     if unseen_rendered:
         summary["heldout_loss"] = conversation_loss(network, unseen_rendered, text.pad_id, config.micro_rows)
     return summary

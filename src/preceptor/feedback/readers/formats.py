@@ -10,7 +10,7 @@ from preceptor.feedback.readers.known import Reader, Wanted, reader_for, reader_
 from preceptor.feedback.readers.places import Place
 from preceptor.feedback.readers.records import open_source
 from preceptor.feedback.readers.turns import UnusableError
-from preceptor.feedback.schema import Demonstration
+from preceptor.feedback.schema import Demonstration, Ranking
 from preceptor.text.conversation import Message
 
 Formats = Mapping[str, str]  # path -> the name of its format, where the content must not decide
@@ -28,8 +28,33 @@ def read_demonstrations(
 
 
 def read_rankings(paths: Sequence[Path], into: Collected | None = None, formats: Formats | None = None) -> Collected:
-    """The rankings (and their prompts) of files in any known format; a file with none is an error."""
-    return _read(paths, "rankings", into, formats)
+    """The rankings (and their prompts) of files in any known format; a file with none is an error.
+
+    Each says where it comes from: what it says itself, else the source of its prompt (which is the format, in
+    the formats of others), else the file's name. Where two files would share a source, the file stands beside it.
+    """
+    into = Collected() if into is None else into
+    found: list[tuple[Ranking, Path]] = []
+    first = len(into.rankings)
+    for path in paths:
+        before = len(into.rankings)
+        _read([path], "rankings", into, formats)
+        found += [(ranking, Path(path)) for ranking in into.rankings[before:]]
+    into.rankings[first:] = _with_sources(found, into)
+    return into
+
+
+def _with_sources(found: Sequence[tuple[Ranking, Path]], into: Collected) -> list[Ranking]:
+    """The rankings, none without a source."""
+    names = [into.prompts[ranking.prompt_id].source or path.name for ranking, path in found]
+    files: dict[str, set[Path]] = {}
+    for name, (_, path) in zip(names, found, strict=True):
+        files.setdefault(name, set()).add(path)
+    rows = []
+    for name, (ranking, path) in zip(names, found, strict=True):
+        apart = f"{name} ({path.name})" if len(files[name]) > 1 else name
+        rows.append(ranking if ranking.source else ranking.model_copy(update={"source": apart}))
+    return rows
 
 
 def read_prompts(paths: Sequence[Path], into: Collected | None = None, formats: Formats | None = None) -> Collected:
