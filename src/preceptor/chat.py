@@ -27,7 +27,9 @@ def chat(directory: Path, sampling: SamplingConfig, system: str | None = None) -
             f"--max-new-tokens {sampling.max_new_tokens} leaves no room for a message in the context of {context}; "
             "lower it"
         )
-    engine = Engine(model, eos_id=tokenizer.eos_ids, pad_id=tokenizer.pad_id, max_slots=1)  # once: it copies the weights
+    engine = Engine(
+        model, eos_id=tokenizer.eos_ids, pad_id=tokenizer.pad_id, max_slots=1
+    )  # once: it copies the weights
     at_keyboard = sys.stdin.isatty()
     if at_keyboard:
         print(HELP)
