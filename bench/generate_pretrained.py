@@ -16,9 +16,9 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from preceptor.allocation import keep_freed_memory
+from preceptor.allocation import settle
 
-keep_freed_memory()
+settle()
 
 import torch  # noqa: E402
 from machine import Clock, Peak, add_options, attention_flops, head_flops, matrices, reading_speed  # noqa: E402

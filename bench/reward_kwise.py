@@ -23,9 +23,9 @@ from collections.abc import Iterator
 from itertools import combinations
 from pathlib import Path
 
-from preceptor.allocation import keep_freed_memory
+from preceptor.allocation import settle
 
-keep_freed_memory()
+settle()
 
 import torch  # noqa: E402
 from machine import Clock, add_options, attention_flops, matrices  # noqa: E402

@@ -34,7 +34,9 @@ def test_what_words_can_tell_is_learnt() -> None:
     assert fitted.score("never seen") == 0.0
 
 
-def test_the_weights_are_at_the_minimum_that_is_stated() -> None:
+@pytest.mark.parametrize("penalty", [1.0, 10.0])
+def test_the_weights_are_at_the_minimum_that_is_stated(penalty: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(word_baseline, "PENALTIES", (penalty,))
     rows = [ranking(["x y", "y y z", "z"], [1, 2, 3]), ranking(["z", "x"], [1, 2]), ranking(["x y", "z"], [1, 1])]
     fitted = fit_word_baseline(rows)
     assert fitted is not None
@@ -42,7 +44,7 @@ def test_the_weights_are_at_the_minimum_that_is_stated() -> None:
     counts = torch.tensor([[1, 1, 0], [0, 2, 1], [0, 0, 1], [1, 0, 0]], dtype=torch.float64)
     scores = counts @ w
     margins = [scores[0] - scores[1], scores[0] - scores[2], scores[1] - scores[2], scores[2] - scores[3]]
-    (F.softplus(-torch.stack(margins)).sum() + w.square().sum() / 2).backward()
+    (F.softplus(-torch.stack(margins)).sum() + penalty * w.square().sum() / 2).backward()
     assert w.grad is not None
     assert float(w.grad.abs().max()) < 1e-4
 
@@ -51,6 +53,18 @@ def test_the_same_rankings_give_the_same_weights() -> None:
     r = random.Random(1)
     rows = [ranking([" ".join(r.choices("abcdefgh", k=5)) for _ in range(4)], [1, 2, 2, 3]) for _ in range(30)]
     assert fit_word_baseline(rows) == fit_word_baseline(rows)
+
+
+def test_what_cannot_be_foretold_is_not_learnt_by_heart() -> None:
+    r = random.Random(2)
+    noise = [ranking([" ".join(r.choices("abcdefghijkl", k=8)) for _ in range(2)], [1, 2], str(i)) for i in range(200)]
+    fitted = fit_word_baseline(noise)
+    assert fitted is not None
+    assert max(abs(weight) for weight in fitted.weights.values()) < 0.1
+    clear = [ranking([f"good {i}", f"bad {i}"], [1, 2], str(i)) for i in range(200)]
+    fitted = fit_word_baseline(clear)
+    assert fitted is not None
+    assert fitted.weights["good"] > 1
 
 
 def test_of_very_many_some_are_used(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -213,15 +213,25 @@ def test_a_held_out_question_of_one_user_is_not_trained_on_as_anothers(config: D
 
 
 def test_repetitions_and_rankings_of_ties_alone_are_dropped_and_counted(config: DataConfig, tmp_path: Path) -> None:
-    def ranking(number: int, ranks: list[int]) -> dict[str, Any]:
+    def ranking(number: int, ranks: list[int], labeler: str = "") -> dict[str, Any]:
         ask = [{"role": "user", "content": f"Ask {number}"}]
-        return {"prompt_id": f"r{number}", "messages": ask, "responses": [{"text": "a"}, {"text": "b"}], "ranks": ranks}
+        two = [{"text": "a"}, {"text": "b"}]
+        return {"prompt_id": f"r{number}", "messages": ask, "responses": two, "ranks": ranks, "labeler": labeler}
 
     rows = [ranking(number, [1, 2]) for number in range(10)]
-    path = lines(tmp_path / "r.jsonl", [*rows, rows[0], ranking(10, [1, 1])])
+    twice = [
+        ranking(11, [1, 1], "ann"),
+        ranking(11, [1, 2], "ben"),
+        ranking(12, [1, 1], "ann"),
+        ranking(12, [1, 1], "ben"),
+    ]
+    path = lines(tmp_path / "r.jsonl", [*rows, rows[0], ranking(10, [1, 1]), *twice])
     summary = run(config.model_copy(update={"rankings": [path]}), tmp_path / "data")
     assert summary["dropped"]["repeated rankings"] == 1
-    assert summary["dropped"]["rankings in which all are tied"] == 1
+    assert summary["dropped"]["rankings in which all are tied"] == 1, (
+        "those that two have judged tell how far they agree"
+    )
+    assert sum(count for name, count in summary["counts"].items() if name.startswith("rankings")) == 14
     tied = lines(tmp_path / "tied.jsonl", [ranking(number, [1, 1]) for number in range(10)])
     with pytest.raises(InputError, match="every response is tied"):
         run(config.model_copy(update={"rankings": [tied]}), tmp_path / "none")

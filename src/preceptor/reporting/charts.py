@@ -132,7 +132,10 @@ def reward_chart(evaluation: Figures) -> Markup | None:
     details = evaluation.get("reward", {}).get("details", {})
     colours = {"heldout_accuracy": ORANGE, "gold_accuracy": ORANGE, "gold_on_labels": GREEN}
     colours |= dict.fromkeys(("labeler_agreement", "labeler_agreement_strict"), BLUE)
-    short = {key: name.replace(" with ", "\nwith ", 1).replace(", ", ",\n", 1) for key, name in REWARD_ROWS.items()}
+    short = {
+        key: name.replace(" with each other, ", ",\n").replace(" with the", "\nwith the", 1)
+        for key, name in REWARD_ROWS.items()
+    }
     rows = [
         Measured(short[key], one["value"], one["low"], one["high"], colours.get(key, GREY))
         for key in REWARD_ROWS
@@ -267,7 +270,7 @@ def _check_reading(points: Sequence[Figures], kept: Figures | None) -> list[str]
         f"went from {points[0]['score']:.3f} to {last['score']:.3f}."
     ]
     if kept is not None:
-        words.append(f"Kept: iteration {kept['iteration']}, at a KL of {kept['kl']:.2f} nats.")
+        words.append(f"Kept: iteration {kept['iteration']}, at a KL of {abs(kept['kl']):.2f} nats.")
     if last["score"] > best["score"] and last["check_score"] < best["check_score"]:
         words.append(
             f"After iteration {best['iteration']} they part: the first rose by {last['score'] - best['score']:.3f}, "

@@ -19,6 +19,7 @@ from preceptor.atlas.settings import AtlasConfig
 from preceptor.atlas.world import write_world
 from preceptor.config import Config
 from preceptor.errors import InputError
+from preceptor.feedback.agreement import judged_twice
 from preceptor.feedback.hygiene import cap_per_user, drop_duplicates, drop_shared_prefixes, prompt_key, split_by
 from preceptor.feedback.readers import (
     Collected,
@@ -173,9 +174,12 @@ def _split_feedback(collected: Collected, config: DataConfig, seed: int, dropped
     prompts = _clean_prompts(collected, config, seed, dropped)
     demonstrations = _distinct(collected.demonstrations, "repeated demonstrations", dropped)
     rankings = _distinct(collected.rankings, "repeated rankings", dropped)
-    # A ranking of ties alone holds no comparison: the reward model's loss and its accuracy pass over it.
-    compared = [ranking for ranking in rankings if len(set(ranking.ranks)) > 1]
-    dropped["rankings in which all are tied"] += len(rankings) - len(compared)
+    # A ranking of ties alone holds no comparison: the reward model's loss and its accuracy pass over it. Where
+    # somebody else judged the same responses it is a judgement all the same, and tells how far labelers agree.
+    told = {id(ranking) for ranking in judged_twice(rankings)}
+    kept = [ranking for ranking in rankings if len(set(ranking.ranks)) > 1 or id(ranking) in told]
+    dropped["rankings in which all are tied"] += len(rankings) - len(kept)
+    compared = [ranking for ranking in kept if len(set(ranking.ranks)) > 1]
     if rankings and not compared:
         raise InputError("data.rankings: every response is tied with every other; give some that differ")
 
@@ -185,6 +189,7 @@ def _split_feedback(collected: Collected, config: DataConfig, seed: int, dropped
         ("prompts", [prompt.id for prompt in prompts]),
         ("demonstrations", [row.prompt_id for row in demonstrations]),
         ("rankings", [row.prompt_id for row in compared]),
+        ("ties", [row.prompt_id for row in kept]),
     ):
         for prompt_id in ids:
             kinds.setdefault(group[prompt_id], set()).add(kind)
@@ -198,7 +203,7 @@ def _split_feedback(collected: Collected, config: DataConfig, seed: int, dropped
     }
     parts = assign_parts(kinds, shares, seed, required)
     parts_of_prompt = {prompt_id: parts[name] for prompt_id, name in group.items() if name in parts}
-    return _by_part(collected, prompts, demonstrations, compared, parts_of_prompt, dropped)
+    return _by_part(collected, prompts, demonstrations, kept, parts_of_prompt, dropped)
 
 
 def _clean_prompts(collected: Collected, config: DataConfig, seed: int, dropped: Counter[str]) -> list[Prompt]:
