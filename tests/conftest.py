@@ -33,9 +33,9 @@ PROMPTS = 60
 SCHEDULE = {"warmup": 0.02, "final_lr": 0.1, "clip_norm": 1.0, "weight_decay": 0.0}
 ADAMW = SCHEDULE | {"optimizer": "adamw"}
 PRETRAIN = SCHEDULE | {"optimizer": "muon", "lr": 5e-3, "muon_lr": 0.02, "micro_rows": 16, "evaluations": 10}
-SFT = ADAMW | {"lr": 5e-3, "micro_rows": 8, "pretrain_rows": 2, "pretrain_coef": 0.3, "heldout_share": 0.05}
+SFT = ADAMW | {"lr": 5e-3, "pretrain_rows": 2, "pretrain_coef": 0.3, "heldout_share": 0.05}
 SFT |= {"keep": "last"}  # tests of what is kept say so
-REWARD = ADAMW | {"lr": 2e-3, "batch": 8, "micro_prompts": 16, "heldout_share": 0.2, "check_share": 0.3}
+REWARD = ADAMW | {"lr": 2e-3, "batch": 8, "heldout_share": 0.2, "check_share": 0.3}
 PPO = ADAMW | {
     "lr": 2e-3,
     "critic_lr": 2e-3,

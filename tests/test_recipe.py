@@ -24,7 +24,7 @@ def test_a_built_in_recipe_is_valid_and_bears_its_name(name: str) -> None:
 
 
 def test_the_named_recipes_exist() -> None:
-    assert {"quickstart", "smoke", "human"} <= set(built_in())
+    assert {"quickstart", "smoke", "human", "smollm2"} <= set(built_in())
 
 
 @pytest.mark.parametrize("name", built_in())

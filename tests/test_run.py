@@ -420,3 +420,14 @@ def test_a_run_of_another_format_is_refused(recipe: Recipe, tmp_path: Path) -> N
 
 def test_peak_memory_is_in_bytes() -> None:
     assert 2**24 < peak_memory() < 2**40
+
+
+def test_a_model_in_shards_is_all_of_them(tmp_path: Path) -> None:
+    (tmp_path / "tokenizer.json").write_text("{}")
+    vocabulary = content_hash(tmp_path)
+    (tmp_path / "model.safetensors.index.json").write_text("{}")
+    (tmp_path / "model-00001-of-00002.safetensors").write_text("one")
+    (tmp_path / "model-00002-of-00002.safetensors").write_text("two")
+    first = content_hash(tmp_path)
+    (tmp_path / "model-00002-of-00002.safetensors").write_text("other")
+    assert len({vocabulary, first, content_hash(tmp_path)}) == 3

@@ -5,6 +5,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from preceptor.config import Config
 from preceptor.errors import InputError
 from preceptor.ledger import claimed
 from preceptor.provenance import earlier_summary, provenance, write_provenance
@@ -15,17 +16,17 @@ from preceptor.training.progress import Progress, jsonable
 def run_alone(
     stage: Callable[..., dict[str, Any]],
     name: str,
+    config: Config,
     recipe: Recipe,
     inputs: dict[str, Any],
     outs: dict[str, Path | None],
     progress: Progress,
 ) -> dict[str, Any]:
-    """Call a stage with the settings of its table and return its summary; one that is done is not done again.
+    """Call a stage with ``config``, its table, and return its summary; one that is done is not done again.
 
     A directory that it writes says in ``provenance.json`` from the start what it is made from, so
     that a stage that was stopped goes on, and never from the checkpoint of another.
     """
-    config = getattr(recipe, name)
     if name == "report":
         return stage(config, **inputs, **outs)
     arguments = {**inputs, **outs, "seed": recipe.seed, "progress": progress}

@@ -7,9 +7,9 @@ from pathlib import Path
 from preceptor.errors import InputError
 from preceptor.generation.engine import Engine, Generation
 from preceptor.generation.sampling import SamplingConfig
-from preceptor.models.checkpoint import load_language_model
+from preceptor.models.checkpoint import open_language_model
+from preceptor.models.compute import COMPUTE, place
 from preceptor.text.conversation import Message, render_prompt
-from preceptor.text.tokenizer import Tokenizer
 
 HELP = "Type a message. /new starts over, /quit or Ctrl-D ends."
 
@@ -19,8 +19,9 @@ def chat(directory: Path, sampling: SamplingConfig, system: str | None = None) -
 
     What no longer fits into the context is forgotten, oldest exchange first; the system message stays.
     """
-    model, tokenizer = load_language_model(directory), Tokenizer.load(directory)
-    context = model.config.max_position_embeddings
+    model, tokenizer = open_language_model(directory)
+    place(model, COMPUTE)
+    context = model.context
     room = context - sampling.max_new_tokens
     if room < 8:
         raise InputError(

@@ -20,17 +20,20 @@ from preceptor.errors import InputError
 from preceptor.printable import printable
 
 INSPECT = "data inspect"
-Kind = Literal["file", "directory", "files", "named directories"]
+Kind = Literal["file", "directory", "files", "model", "named models"]
+METAVARS = {"file": "FILE", "directory": "DIR", "files": "FILE", "model": "MODEL", "named models": "NAME=MODEL"}
+MODELS = ("model", "named models")
 
 
 @dataclass(frozen=True)
 class Argument:
-    """A path that a stage reads: the keyword argument of its function and the option of its verb."""
+    """A path or a model that a stage reads: the keyword argument of its function and the option of its verb."""
 
     name: str
     help: str
-    kind: Kind = "file"
+    kind: Kind = "file"  # a model is anything that models/sources.py finds
     required: bool = True
+    key: str | None = None  # the key of the recipe that the option sets, where the stage reads it from there
 
     @property
     def option(self) -> str:
@@ -47,6 +50,8 @@ class Verb:
     out: str = "directory to write"
     tables: tuple[str, ...] = ()  # tables of the recipe that the stage takes besides its own
     more_outs: tuple[str, ...] = ()
+    function: str | None = None  # of the stage, and its file, where it is not the verb's name
+    table: str | None = None  # of the stage, likewise
 
 
 _CORPUS = Argument("corpus", "documents, JSONL with a text a line")
@@ -56,6 +61,12 @@ _PROMPTS = Argument("prompts", "prompts, JSONL")
 STAGES: dict[str, Verb] = {
     "data": Verb("make the built-in world, or read and split files of people"),
     "tokenizer": Verb("learn a byte-level BPE vocabulary from a corpus", (_CORPUS,)),
+    "import": Verb(
+        "take in a pretrained model: a directory, a GGUF file, a wheel that holds one, or a hub id",
+        (Argument("model", "the model", "model", key="model.start"),),
+        function="import_model",
+        table="model",
+    ),
     "pretrain": Verb(
         "train a new language model on a corpus",
         (
@@ -63,22 +74,23 @@ STAGES: dict[str, Verb] = {
             Argument("heldout", "documents that only measure the loss"),
             Argument("tokenizer", "a tokenizer's directory", "directory"),
         ),
-        tables=("model",),
+        tables=("model", "compute"),
     ),
     "sft": Verb(
         "fine-tune a language model on demonstrations",
         (
-            Argument("model", "the language model to start from", "directory"),
+            Argument("model", "the language model to start from", "model"),
             _DEMONSTRATIONS,
             Argument("corpus", "documents to mix in, against forgetting", required=False),
             Argument("reward", "a reward model that chooses among the checkpoints", "directory", required=False),
         ),
-        tables=("lora",),
+        tables=("lora", "compute"),
     ),
     "sample": Verb(
         "write K responses to each prompt, for people to rank",
-        (Argument("models", "the models that answer, as NAME=DIR", "named directories"), _PROMPTS),
+        (Argument("models", "the models that answer, as NAME=MODEL", "named models"), _PROMPTS),
         out="file of samples to write",
+        tables=("compute",),
     ),
     "rank": Verb(
         "rank sampled responses by simulated labelers, or take over rankings of people",
@@ -91,34 +103,35 @@ STAGES: dict[str, Verb] = {
     "reward": Verb(
         "fit a reward model to rankings",
         (
-            Argument("model", "the language model to start from", "directory"),
+            Argument("model", "the language model to start from", "model"),
             Argument("rankings", "rankings, JSONL", "files"),
             _DEMONSTRATIONS,
         ),
-        tables=("lora",),
+        tables=("lora", "compute"),
         more_outs=("check_out",),
     ),
     "ppo": Verb(
         "optimise a policy against a reward model under a KL penalty",
         (
-            Argument("model", "the policy to start from, and the reference", "directory"),
-            Argument("reward", "the reward model", "directory"),
-            Argument("check", "a second reward model that only watches", "directory", required=False),
+            Argument("model", "the policy to start from, and the reference", "model"),
+            Argument("reward", "the reward model", "model"),
+            Argument("check", "a second reward model that only watches", "model", required=False),
             _PROMPTS,
             Argument("prompts_dev", "prompts on which the policy to keep is chosen"),
             Argument("demonstrations", "demonstrations that prove the reward model's zero", required=False),
             Argument("corpus", "documents for the pretraining loss (PPO-ptx)", required=False),
         ),
-        tables=("lora",),
+        tables=("lora", "compute"),
     ),
     "evaluate": Verb(
         "measure models on held-out prompts",
         (
-            Argument("models", "base, sft, reward, reward-check, ppo as NAME=DIR", "named directories"),
+            Argument("models", "base, sft, reward, reward-check, ppo as NAME=MODEL", "named models"),
             Argument("data", "the data directory", "directory"),
             Argument("rankings", "rankings that measure the reward model", "files", required=False),
             Argument("rankings_train", "rankings that models have learnt from", "files", required=False),
         ),
+        tables=("compute",),
     ),
     "report": Verb(
         "write the report of a run",
@@ -175,7 +188,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"preceptor {preceptor.__version__}")
     verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
     run = verbs.add_parser("run", help="run a whole recipe, or what is left of it", description=run_verb.__doc__)
-    run.add_argument("recipe", metavar="RECIPE", help="a built-in recipe (quickstart, smoke, human) or a .toml file")
+    run.add_argument("recipe", metavar="RECIPE", help="quickstart, smoke, human, smollm2, or a .toml file")
     run.add_argument("--out", type=Path, metavar="DIR", help="run directory (default: runs/ and the recipe's name)")
     run.set_defaults(call=run_verb)
     _common(run)
@@ -211,21 +224,25 @@ def _common(parser: argparse.ArgumentParser) -> None:
 
 
 def _add(parser: argparse.ArgumentParser, argument: Argument) -> None:
-    many = argument.kind in ("files", "named directories")
-    metavar = {"file": "FILE", "directory": "DIR", "files": "FILE", "named directories": "NAME=DIR"}[argument.kind]
-    kind: Callable[[str], Any] = str if argument.kind == "named directories" else Path
+    many = argument.kind in ("files", "named models")
+    kind: Callable[[str], Any] = str if argument.kind in MODELS else Path
     more: dict[str, Any] = {"nargs": "+"} if many else {}
     if many and not argument.required:
         more["default"] = []
     parser.add_argument(
-        argument.option, type=kind, required=argument.required, metavar=metavar, help=argument.help, **more
+        argument.option,
+        type=kind,
+        required=argument.required,
+        metavar=METAVARS[argument.kind],
+        help=argument.help,
+        **more,
     )
 
 
 def _add_inspect(verbs: Any) -> None:
     inspect = verbs.add_parser(INSPECT, help="print what files hold, before training", description=inspect_verb.__doc__)
     inspect.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="a file, or a dataset of the hub")
-    inspect.add_argument("--model", type=Path, metavar="DIR", help="a model or tokenizer, to count and show tokens")
+    inspect.add_argument("--model", metavar="MODEL", help="a model or tokenizer, to count and show tokens")
     inspect.add_argument("--context", type=int, metavar="N", help="count what is longer than N tokens, and cut to it")
     inspect.add_argument("--format", metavar="NAME", help="read as this format, whatever the content looks like")
     inspect.add_argument("--json", action="store_true", help="print the figures as JSON")
@@ -234,7 +251,7 @@ def _add_inspect(verbs: Any) -> None:
 
 def _add_chat(verbs: Any) -> None:
     chat = verbs.add_parser("chat", help="talk to a model", description=chat_verb.__doc__)
-    chat.add_argument("--model", type=Path, required=True, metavar="DIR", help="a language model's directory")
+    chat.add_argument("--model", required=True, metavar="MODEL", help="a directory, a GGUF file or a hub id")
     chat.add_argument("--system", help="a system message to begin with")
     chat.add_argument("--temperature", type=float, default=0.0, help="0 takes the likeliest token (default)")
     chat.add_argument("--top-k", type=int, default=0, help="sample from the k likeliest tokens; 0: from all (default)")
@@ -266,16 +283,21 @@ def run_verb(options: argparse.Namespace) -> None:
 def stage_verb(name: str, options: argparse.Namespace) -> None:
     """Run one stage on files and print its summary as JSON."""
     verb = STAGES[name]
-    inputs = {argument.name: _paths(argument, getattr(options, argument.name)) for argument in verb.arguments}
+    given = {argument: getattr(options, argument.name) for argument in verb.arguments}
+    files = {one.name: _paths(one, value) for one, value in given.items() if one.kind not in MODELS}
     _start_torch(options.threads)
     from preceptor.alone import run_alone
     from preceptor.recipe import Recipe
     from preceptor.training.progress import Progress
 
-    recipe = Recipe.load(options.recipe, _overrides(options))
-    inputs |= {table: getattr(recipe, table) for table in verb.tables}
+    set_by_options = [f"{one.key}={json.dumps(value)}" for one, value in given.items() if one.key]
+    recipe = Recipe.load(options.recipe, [*_overrides(options), *set_by_options])
+    models = {one.name: _models(one, value) for one, value in given.items() if one.kind in MODELS and not one.key}
+    tables = {table: getattr(recipe, table) for table in verb.tables}
+    inputs = {one.name: (files | models)[one.name] for one in verb.arguments if not one.key} | tables
     outs = {out: getattr(options, out) for out in ("out", *verb.more_outs)}
-    summary = run_alone(stage_function(name), name, recipe, inputs, outs, Progress(quiet=options.quiet))
+    config = getattr(recipe, verb.table or name)
+    summary = run_alone(stage_function(name), name, config, recipe, inputs, outs, Progress(quiet=options.quiet))
     print(json.dumps(summary, indent=2, ensure_ascii=False))
 
 
@@ -285,7 +307,8 @@ def inspect_verb(options: argparse.Namespace) -> int:
     from preceptor.stages.data import DataConfig
 
     characters = DataConfig().document_characters
-    inspector = Inspector(options.model, options.context, options.format, characters)
+    model = None if options.model is None else _model(options.model)
+    inspector = Inspector(model, options.context, options.format, characters)
     errors = inspect_data(options.paths, inspector, as_json=options.json)
     for error in errors:
         _fail(2, " ".join(str(error).split()))
@@ -307,11 +330,12 @@ def chat_verb(options: argparse.Namespace) -> None:
         first = error.errors()[0]
         option = "--" + str(first["loc"][0]).replace("_", "-")
         raise InputError(f"{option} {first['input']}: {first['msg'].replace('Input should be', 'must be')}") from None
-    chat(options.model, sampling, options.system)
+    chat(_model(options.model), sampling, options.system)
 
 
 def stage_function(name: str) -> Callable[..., dict[str, Any]]:
     """The function of a stage: ``preceptor.stages.ppo.ppo``."""
+    name = STAGES[name].function or name
     function: Callable[..., dict[str, Any]] = getattr(importlib.import_module(f"preceptor.stages.{name}"), name)
     return function
 
@@ -339,21 +363,34 @@ def _paths(argument: Argument, value: Any) -> Any:
         return None
     if argument.kind == "files":
         return [_existing(argument, path) for path in value]
-    if argument.kind != "named directories":
-        return _existing(argument, value)
-    named: dict[str, Path] = {}
+    return _existing(argument, value)
+
+
+def _models(argument: Argument, value: Any) -> Any:
+    """The directories of the models that an option names. After torch is started: a GGUF file is converted here."""
+    if value is None:
+        return None
+    if argument.kind == "model":
+        return _model(value)
+    named: dict[str, str] = {}
     for text in value:
-        name, equals, path = text.partition("=")
-        if not equals or not name or not path:
-            raise InputError(f"{argument.option} {text}: give it as NAME=DIR, for example sft=runs/quickstart/sft")
+        name, equals, model = text.partition("=")
+        if not equals or not name or not model:
+            raise InputError(f"{argument.option} {text}: give it as NAME=MODEL, for example sft=runs/quickstart/sft")
         if name in named:
             raise InputError(f"{argument.option} {text}: the name {name} is given twice; give each model its own")
-        named[name] = _existing(argument, Path(path))
-    return named
+        named[name] = model
+    return {name: _model(model) for name, model in named.items()}
+
+
+def _model(name: str) -> Path:
+    from preceptor.models.sources import find_model
+
+    return find_model(name)
 
 
 def _existing(argument: Argument, path: Path) -> Path:
-    wants_directory = argument.kind in ("directory", "named directories")
+    wants_directory = argument.kind == "directory"
     if not path.exists():
         raise InputError(
             f"{argument.option} {path}: no such {'directory' if wants_directory else 'file'}; check the path"

@@ -72,7 +72,7 @@ def earlier_summary(out: Path, record: dict[str, Any]) -> dict[str, Any] | None:
     if not (out / "provenance.json").exists():
         return None
     old = read_json(out / "provenance.json")
-    for part in ("stage", "config", "model", "lora", "seed", "parents", "data"):
+    for part in ("stage", "config", "model", "lora", "compute", "seed", "parents", "data"):
         different = first_difference(old.get(part), record.get(part), part)
         if different is not None:
             key, there, here = different
@@ -98,11 +98,12 @@ def first_difference(there: Any, here: Any, key: str = "") -> tuple[str, Any, An
 def content_hash(path: Path) -> str:
     """SHA-256 of a file; of a directory, that of the files that a stage reads from it.
 
-    A model is its weights, a tokenizer its table; any other directory is all the files in it, without
-    hidden ones, metrics and provenance.
+    A model is its weights, a tokenizer its table; any other directory, such as a model in shards, is all the files
+    in it, without hidden ones, metrics and provenance.
     """
+    in_shards = any(path.glob("*.safetensors.index.json"))
     for name in (WEIGHTS, "tokenizer.json"):
-        if (path / name).exists():
+        if (path / name).exists() and not (in_shards and name != WEIGHTS):
             path = path / name
             break
     if not path.is_dir():

@@ -22,6 +22,7 @@ from pydantic_core import ErrorDetails, to_jsonable_python
 from preceptor.config import Config
 from preceptor.errors import InputError
 from preceptor.files import read_text
+from preceptor.models.compute import ComputeConfig
 from preceptor.models.config import ModelConfig
 from preceptor.models.lora import NO_LORA, LoRAConfig
 from preceptor.stages.data import DataConfig
@@ -45,6 +46,7 @@ class Recipe(Config):
     data: DataConfig = DataConfig()
     tokenizer: TokenizerConfig = TokenizerConfig()
     model: ModelConfig = ModelConfig()
+    compute: ComputeConfig = ComputeConfig()
     pretrain: PretrainConfig = PretrainConfig()
     lora: LoRAConfig = NO_LORA
     sft: SFTConfig = SFTConfig()

@@ -1,6 +1,7 @@
 """A run: every stage of a recipe, in order, in one directory that can be left and taken up again.
 
     data -> tokenizer -> pretrain -> sft -> rounds x (sample -> rank -> reward -> ppo) -> evaluate -> report
+    import -> data -> sft -> ... with a pretrained model to start from (``model.start``)
 
 Each stage is called on paths alone; what ties them together is here. A stage counts as done
 only with the fingerprint of what it was made from: its settings, its seed, and the fingerprints
@@ -92,26 +93,12 @@ def _link(link: Path, target: str) -> None:
 def plan(recipe: Recipe, root: Path) -> list[Unit]:
     """Every call of a stage that the recipe makes, in order."""
     _check(recipe)
-    data, seed = root / "data", recipe.seed
-    corpus, heldout = data / "corpus.jsonl", data / "corpus_heldout.jsonl"
-    text = {"corpus": corpus, "heldout": heldout, "tokenizer": root / "tokenizer"}
-    shown: dict[str, Any] = {"model": root / "base", "demonstrations": data / "demonstrations.jsonl", "corpus": corpus}
-    shown["lora"] = recipe.lora
+    data, seed, compute = root / "data", recipe.seed, {"compute": recipe.compute}
+    trained = compute | {"lora": recipe.lora}
+    shown = {"model": root / "base", "demonstrations": data / "demonstrations.jsonl", "corpus": _corpus(recipe, root)}
     units = [
-        Unit("data", "data", recipe.data, seed, {"out": data}),
-        Unit(
-            "tokenizer", "tokenizer", recipe.tokenizer, seed, {"out": root / "tokenizer"}, ("data",), {"corpus": corpus}
-        ),
-        Unit(
-            "base",
-            "pretrain",
-            recipe.pretrain,
-            seed,
-            {"out": root / "base"},
-            ("data", "tokenizer"),
-            {"model": recipe.model, **text},
-        ),
-        Unit("sft", "sft", recipe.sft, seed, {"out": root / "sft"}, ("data", "base"), shown),
+        *(_pretrained(recipe, root) if recipe.model.start is None else _imported(recipe, root)),
+        Unit("sft", "sft", recipe.sft, seed, {"out": root / "sft"}, ("data", "base"), shown | trained),
     ]
     for number in range(1, recipe.rounds + 1):
         units += _round(recipe, root, number)
@@ -124,7 +111,7 @@ def plan(recipe: Recipe, root: Path) -> list[Unit]:
     if recipe.reward.check_share > 0:
         models["reward-check"] = last / "reward-check"
     learnt = _rankings(root, recipe.rounds)
-    measured = {"models": models, "data": data, "rankings": rankings, "rankings_train": learnt}
+    measured = {"models": models, "data": data, "rankings": rankings, "rankings_train": learnt} | compute
     every = tuple(unit.name for unit in units)
     units += [
         Unit("evaluation", "evaluate", recipe.evaluate, seed, {"out": root / "evaluation"}, every, measured),
@@ -141,6 +128,33 @@ def plan(recipe: Recipe, root: Path) -> list[Unit]:
     return units
 
 
+def _pretrained(recipe: Recipe, root: Path) -> list[Unit]:
+    """The data, a vocabulary learnt from them, and a model that starts from nothing."""
+    data, seed = root / "data", recipe.seed
+    corpus, vocabulary = {"corpus": data / "corpus.jsonl"}, root / "tokenizer"
+    text = {**corpus, "heldout": data / "corpus_heldout.jsonl", "tokenizer": vocabulary}
+    read = {"model": recipe.model, **text, "compute": recipe.compute}
+    return [
+        Unit("data", "data", recipe.data, seed, {"out": data}),
+        Unit("tokenizer", "tokenizer", recipe.tokenizer, seed, {"out": vocabulary}, ("data",), corpus),
+        Unit("base", "pretrain", recipe.pretrain, seed, {"out": root / "base"}, ("data", "tokenizer"), read),
+    ]
+
+
+def _imported(recipe: Recipe, root: Path) -> list[Unit]:
+    """A pretrained model, first: what cannot be taken is refused before anything else is done. Then the data."""
+    return [
+        Unit("base", "import", recipe.model, recipe.seed, {"out": root / "base"}),
+        Unit("data", "data", recipe.data, recipe.seed, {"out": root / "data"}),
+    ]
+
+
+def _corpus(recipe: Recipe, root: Path) -> Path | None:
+    """The documents to mix in, against forgetting; a run that starts from a pretrained model may have none."""
+    given = recipe.data.source == "atlas" or bool(recipe.data.text)
+    return root / "data" / "corpus.jsonl" if given else None
+
+
 def _round(recipe: Recipe, root: Path, number: int) -> list[Unit]:
     """Sample, rank, reward, ppo. The newest policies are sampled; PPO starts from SFT in every round.
 
@@ -149,6 +163,8 @@ def _round(recipe: Recipe, root: Path, number: int) -> list[Unit]:
     the KL reference and the start one.
     """
     data, sft, seed = root / "data", root / "sft", round_seed(recipe.seed, number)
+    compute = {"compute": recipe.compute}
+    trained = compute | {"lora": recipe.lora}
     here, before = f"rounds/{number}", f"rounds/{number - 1}/ppo"
     samples, rankings, reward = f"{here}/samples.jsonl", f"{here}/rankings.jsonl", f"{here}/reward"
     check = root / here / "reward-check"
@@ -156,11 +172,11 @@ def _round(recipe: Recipe, root: Path, number: int) -> list[Unit]:
 
     later = number > 1
     policies = {"sft": sft} | ({f"ppo_round_{number - 1}": root / before} if later else {})
-    asked = {"models": policies, "prompts": prompts}
+    asked = {"models": policies, "prompts": prompts} | compute
     ranked = {"samples": root / samples, "gold": data / "gold.jsonl" if recipe.data.source == "atlas" else None}
     # People's rankings take the place of simulated ones; the samples are there for them to rank next.
     theirs = {"source": "file", "file": data / "rankings_train.jsonl"} if _people_ranked(recipe) else {}
-    fitted = {"model": sft, "rankings": _rankings(root, number), "demonstrations": demonstrations, "lora": recipe.lora}
+    fitted = {"model": sft, "rankings": _rankings(root, number), "demonstrations": demonstrations} | trained
     all_rankings = tuple(f"rounds/{past}/rankings.jsonl" for past in range(1, number + 1))
     optimised = {
         "model": sft,
@@ -169,9 +185,8 @@ def _round(recipe: Recipe, root: Path, number: int) -> list[Unit]:
         "prompts": prompts,
         "prompts_dev": data / "prompts_dev.jsonl",
         "demonstrations": demonstrations,
-        "corpus": data / "corpus.jsonl",
-        "lora": recipe.lora,
-    }
+        "corpus": _corpus(recipe, root),
+    } | trained
     sampled = ("data", "sft", before) if later else ("data", "sft")
     both = {"out": root / reward, "check_out": check}
     ppo = f"{here}/ppo"
@@ -191,7 +206,7 @@ def _check(recipe: Recipe) -> None:
     """Refuse at once what would only fail after hours: a stage whose input nothing makes."""
     if recipe.data.source != "files":
         return
-    for key in ("text", "demonstrations"):
+    for key in ("text", "demonstrations") if recipe.model.start is None else ("demonstrations",):
         if not getattr(recipe.data, key):
             raise InputError(f'data.{key} names no file, and data.source = "files" makes none up; name at least one')
     ranked = bool(recipe.data.rankings) or recipe.rank.source == "file"
@@ -251,7 +266,8 @@ def summarize(recipe: Recipe, ledger: Ledger) -> dict[str, Any]:
     """
     done = {name: entry["summary"] for name, entry in ledger.units.items() if entry.get("done")}
     seconds: dict[str, float] = {}
-    for unit in plan(recipe, ledger.root):
+    units = plan(recipe, ledger.root)
+    for unit in units:
         spent = ledger.units.get(unit.name, {}).get("seconds", 0.0)
         seconds[unit.stage] = round(seconds.get(unit.stage, 0.0) + spent, 3)
     rounds = []
@@ -266,7 +282,7 @@ def summarize(recipe: Recipe, ledger: Ledger) -> dict[str, Any]:
         "seed": recipe.seed,
         "seconds": {**seconds, "total": round(sum(seconds.values()), 3)},
         "peak_memory_bytes": ledger.peak_memory_bytes,
-        **{key: done.get(name, {}) for key, name in FIRST_STAGES.items()},
+        **{unit.stage: done.get(unit.name, {}) for unit in units if unit.name in FIRST_UNITS},
         "rounds": rounds,
         "reward": reward,
         "ppo": rounds[-1]["ppo"],
@@ -275,5 +291,5 @@ def summarize(recipe: Recipe, ledger: Ledger) -> dict[str, Any]:
     }
 
 
-FIRST_STAGES = {"data": "data", "tokenizer": "tokenizer", "pretrain": "base", "sft": "sft"}
+FIRST_UNITS = ("data", "tokenizer", "base", "sft")
 REWARD_FROM_RANK = ("labeler_agreement", "gold_on_labels")

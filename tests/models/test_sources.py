@@ -1,5 +1,6 @@
 """What a user names a model by: a directory, a file, a hub id; what is none of them is one clear line."""
 
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from huggingface_hub import constants, errors
 from preceptor.errors import InputError
 from preceptor.models import sources
 from preceptor.models.gguf import convert
-from preceptor.models.sources import find_model
+from preceptor.models.sources import find_model, revision_of
 
 
 def test_a_directory_is_itself_even_if_its_name_is_like_a_hub_id(
@@ -168,6 +169,41 @@ def test_a_conversion_that_fails_is_tried_again(tmp_path: Path, converted: list[
 
 def _fail(path: Path, directory: Path) -> None:
     raise InputError("torn")
+
+
+def test_a_wheel_that_holds_a_gguf_file_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[bytes] = []
+
+    def convert_gguf(path: Path, directory: Path) -> None:
+        seen.append(path.read_bytes())
+        directory.mkdir()
+
+    monkeypatch.setattr(convert, "convert_gguf", convert_gguf)
+    path, cache = tmp_path / "llm_tiny-0.1-py3-none-any.whl", tmp_path / "cache"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("llm_tiny/__init__.py", "raise SystemExit")
+        archive.writestr("llm_tiny/tiny.Q4_1.gguf", b"GGUF inside")
+    first = find_model(path, cache)
+    assert first.is_dir() and find_model(path, cache) == first
+    assert seen == [b"GGUF inside"]
+    assert [one for one in cache.iterdir() if one != first and one.suffix != ".lock"] == [], "nothing is left unpacked"
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("llm_tiny/second.gguf", b"GGUF too")
+    with pytest.raises(InputError, match=r"\.whl: holds 2 GGUF files where one is wanted"):
+        find_model(path, cache)
+    with path.open("r+b") as file:
+        file.truncate(60)
+    with pytest.raises(InputError, match=r"\.whl: is a file but not a GGUF file"):
+        find_model(path, cache)
+    with pytest.raises(InputError, match=r"gone\.whl: no such model"):
+        find_model(tmp_path / "gone.whl", cache)
+
+
+def test_a_commit_of_the_hub_is_known_by_its_directory(tmp_path: Path) -> None:
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    assert revision_of(tmp_path / "snapshots" / commit) == commit
+    assert revision_of(tmp_path / commit) is None
+    assert revision_of(tmp_path) is None
 
 
 def test_another_kind_of_file_is_named(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 
 from preceptor.errors import InputError
 from preceptor.models.checkpoint import load_language_model, load_model, load_scalar_model
+from preceptor.models.compute import ComputeConfig
 from preceptor.models.lora import LoRAConfig, own_parameters, plain_state
 from preceptor.models.peft import CONFIG, TENSORS, fits, load_adapters
 from preceptor.stages import ppo as ppo_module
@@ -206,16 +207,16 @@ def test_the_reference_is_what_it_was_after_training(chain: SimpleNamespace, toy
 def test_dropout_in_sft_is_keyed_by_conversation_and_step(
     toy: Any, chain: SimpleNamespace, tmp_path: Path, lines: Callable
 ) -> None:
-    def losses(out: str, dropout: float, **keys: Any) -> list[float]:
-        config = SFTConfig(**toy.tables["sft"] | LEARN | keys, epochs=1, batch=16)
+    def losses(out: str, dropout: float, **compute: int) -> list[float]:
+        config = SFTConfig(**toy.tables["sft"] | LEARN, epochs=1, batch=16)
         lora = LORA.model_copy(update={"dropout": dropout})
         sft(config, model=toy.base, demonstrations=toy.demonstrations, corpus=toy.corpus, out=tmp_path / out,
-            **chain.common | {"lora": lora})  # fmt: skip
+            compute=ComputeConfig(**compute), **chain.common | {"lora": lora})  # fmt: skip
         return [line["demonstration_loss"] for line in lines(tmp_path / out / "metrics.jsonl")]
 
     dropped = losses("dropped", 0.4)
     assert losses("again", 0.4) == dropped
-    assert losses("split", 0.4, micro_rows=1) == pytest.approx(dropped, abs=1e-4)
+    assert losses("split", 0.4, token_budget=1) == pytest.approx(dropped, abs=1e-4)
     plain = losses("plain", 0.0)
     assert abs(dropped[1] - plain[1]) > 1e-3
     assert json.loads((tmp_path / "dropped/adapter" / CONFIG).read_text())["lora_dropout"] == 0.4
@@ -229,14 +230,14 @@ def test_the_noise_of_a_conversation_goes_with_it(chain: SimpleNamespace, toy: A
         parameter.data.normal_(0.0, 0.3, generator=torch.Generator().manual_seed(0))
     batch = [Rendered(IDS[row, :n].tolist(), [False] + [True] * (n - 1), False) for row, n in ((0, 9), (1, 5), (2, 18))]
     with torch.no_grad():
-        together = sum(float(loss) for loss in conversation_losses(model, batch, 0, 8, [3, 1, 2]))
+        together = sum(float(loss) for loss in conversation_losses(model, batch, 0, 4096, names=[3, 1, 2]))
         alone = [
-            sum(float(loss) for loss in conversation_losses(model, [one], 0, 8, [name]))
+            sum(float(loss) for loss in conversation_losses(model, [one], 0, 4096, names=[name]))
             for one, name in zip(batch, [3, 1, 2], strict=True)
         ]
         assert together == pytest.approx(sum(alone), rel=1e-5)
-        assert abs(together - sum(float(x) for x in conversation_losses(model, batch, 0, 8, [4, 1, 2]))) > 1e-2
-        assert abs(together - sum(float(x) for x in conversation_losses(model, batch, 0, 8))) > 1e-2
+        assert abs(together - sum(float(x) for x in conversation_losses(model, batch, 0, 4096, names=[4, 1, 2]))) > 1e-2
+        assert abs(together - sum(float(x) for x in conversation_losses(model, batch, 0, 4096))) > 1e-2
 
 
 # going on, memory, bad input ---------------------------------------------------------------------

@@ -15,6 +15,7 @@ from preceptor.feedback.hygiene import part_of
 from preceptor.feedback.schema import Ranking
 from preceptor.files import read_jsonl, write_jsonl
 from preceptor.models.checkpoint import load_scalar_model
+from preceptor.models.compute import ComputeConfig
 from preceptor.models.heads import ScalarModel
 from preceptor.stages import reward as module
 from preceptor.stages.reward import (
@@ -44,7 +45,12 @@ def run(toy: Any, tmp_path: Path) -> Run:
     """run(**keys of the table): the stage from the toy's SFT model, into tmp_path / "out"."""
 
     def call(
-        out: str = "out", rankings: list[Path] | None = None, check: bool = False, progress: Any = None, **keys: Any
+        out: str = "out",
+        rankings: list[Path] | None = None,
+        check: bool = False,
+        progress: Any = None,
+        token_budget: int = 4096,
+        **keys: Any,
     ) -> dict[str, Any]:
         return reward(
             RewardConfig(**toy.tables["reward"] | {"epochs": 1} | keys),
@@ -55,6 +61,7 @@ def run(toy: Any, tmp_path: Path) -> Run:
             check_out=tmp_path / "check" if check else None,
             seed=0,
             progress=progress or toy.progress,
+            compute=ComputeConfig(token_budget=token_budget),
         )
 
     return call
@@ -117,10 +124,10 @@ def test_point_16_k_forwards_a_prompt_and_no_prompt_spans_batches(
     steps: list[int] = []  # how many passes had been made at each optimizer step
     scores, step = module.packed_scores, Optimizer.step
 
-    def spy_scores(model: ScalarModel, groups: list[list[list[int]]], pad_id: int) -> torch.Tensor:
+    def spy_scores(model: ScalarModel, groups: list[list[list[int]]], pad_id: int, *more: Any) -> torch.Tensor:
         if torch.is_grad_enabled():
             sent.append([len(ids) for group in groups for ids in group])
-        return scores(model, groups, pad_id)
+        return scores(model, groups, pad_id, *more)
 
     def spy_step(self: Optimizer, scale: float) -> None:
         steps.append(len(sent))
@@ -128,7 +135,7 @@ def test_point_16_k_forwards_a_prompt_and_no_prompt_spans_batches(
 
     monkeypatch.setattr(module, "packed_scores", spy_scores)
     monkeypatch.setattr(Optimizer, "step", spy_step)
-    summary = run(micro_prompts=1, batch=8, epochs=1, check_share=0.0)
+    summary = run(token_budget=1, batch=8, epochs=1, check_share=0.0)
     strict = [one for one in read_jsonl(toy.rankings, Ranking) if len(set(one.ranks)) > 1]
     assert {len(one.ranks) for one in strict} == {4}
     assert all(len(lengths) == 4 for lengths in sent), "one prompt, K = 4 sequences, not 2 * 6 for its pairs"
@@ -136,9 +143,9 @@ def test_point_16_k_forwards_a_prompt_and_no_prompt_spans_batches(
     assert steps == [8 * (i + 1) for i in range(len(steps))], "each step has its 8 prompts whole"
 
 
-@pytest.mark.parametrize("micro_prompts", [1, 3])
-def test_point_12_gradients_do_not_depend_on_micro_prompts(
-    run: Run, first_gradients: Callable, tmp_path: Path, toy: Any, micro_prompts: int
+@pytest.mark.parametrize("token_budget", [1, 200])
+def test_point_12_gradients_do_not_depend_on_the_token_budget(
+    run: Run, first_gradients: Callable, tmp_path: Path, toy: Any, token_budget: int
 ) -> None:
     rows = [row.model_dump() for row in read_jsonl(toy.rankings, Ranking)]
     for i, row in enumerate(rows):  # unlike numbers of responses, so unlike numbers of pairs
@@ -146,8 +153,8 @@ def test_point_12_gradients_do_not_depend_on_micro_prompts(
         row["responses"], row["ranks"] = row["responses"][:keep], list(range(1, keep + 1))
     write_jsonl(tmp_path / "ragged.jsonl", rows)
     keys = {"rankings": [tmp_path / "ragged.jsonl"], "batch": 7, "clip_norm": 1e9}
-    (whole,) = first_gradients(lambda: run("whole", micro_prompts=7, **keys))
-    (split,) = first_gradients(lambda: run("split", micro_prompts=micro_prompts, **keys))
+    (whole,) = first_gradients(lambda: run("whole", token_budget=10**6, **keys))
+    (split,) = first_gradients(lambda: run("split", token_budget=token_budget, **keys))
     assert set(split) == set(whole)
     for name, grad in split.items():
         torch.testing.assert_close(grad, whole[name], rtol=1e-4, atol=1e-6, msg=name)
@@ -183,13 +190,13 @@ def test_several_labelers_of_the_same_responses_are_one_element(
     sent: list[int] = []
     scores = module.packed_scores
 
-    def spy(model: ScalarModel, groups: list[list[list[int]]], pad_id: int) -> torch.Tensor:
+    def spy(model: ScalarModel, groups: list[list[list[int]]], pad_id: int, *more: Any) -> torch.Tensor:
         sent.append(sum(map(len, groups)))
-        return scores(model, groups, pad_id)
+        return scores(model, groups, pad_id, *more)
 
     monkeypatch.setattr(module, "packed_scores", spy)
     (twice,) = first_gradients(
-        lambda: run("twice", batch=100, micro_prompts=100, clip_norm=1e9, rankings=[toy.rankings, toy.rankings])
+        lambda: run("twice", batch=100, token_budget=10**6, clip_norm=1e9, rankings=[toy.rankings, toy.rankings])
     )
     strict = [one for one in read_jsonl(toy.rankings, Ranking) if len(set(one.ranks)) > 1]
     assert sent[0] < 4 * len(strict), "some are held out, and none is scored twice"

@@ -105,7 +105,9 @@ def test_long_prompts_are_truncated_and_counted(run: Run, tmp_path: Path) -> Non
 
 
 def test_nothing_to_rank_is_a_clear_error(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def same(config: Any, path: Path, name: str, prompts: list, count: int, *rest: Any) -> tuple[list[list[str]], int]:
+    def same(
+        config: Any, compute: Any, path: Path, name: str, prompts: list, count: int, *rest: Any
+    ) -> tuple[Any, int]:
         return [["ann."] * count for _ in prompts], 0
 
     monkeypatch.setattr(module, "_responses", same)

@@ -17,6 +17,7 @@ from preceptor.files import write_jsonl
 from preceptor.generation.engine import generate
 from preceptor.generation.sampling import SamplingConfig
 from preceptor.models.checkpoint import load_language_model, save_model
+from preceptor.models.compute import ComputeConfig
 from preceptor.models.transformer import Transformer
 from preceptor.stages import sft as module
 from preceptor.stages.sft import SFTConfig, conversation_loss, conversation_losses, sft
@@ -38,6 +39,7 @@ def run(toy: Any, tmp_path: Path) -> Run:
         corpus: bool = True,
         progress: Any = None,
         reward: Path | None = None,
+        token_budget: int = 400,
         **keys: Any,
     ) -> dict[str, Any]:
         return sft(
@@ -49,6 +51,7 @@ def run(toy: Any, tmp_path: Path) -> Run:
             out=tmp_path / out,
             seed=0,
             progress=progress or toy.progress,
+            compute=ComputeConfig(token_budget=token_budget),
         )
 
     return call
@@ -117,16 +120,16 @@ def test_point_1_the_fine_tuned_model_ends_its_answers(toy: Any) -> None:
 
 
 @pytest.mark.parametrize("family", ["llama", "gpt2"])
-@pytest.mark.parametrize("micro_rows", [1, 2, 50])
+@pytest.mark.parametrize("token_budget", [1, 30, 4096])
 def test_points_2_and_8_packing_gives_the_loss_of_one_by_one(
-    tiny_model: Callable[..., Transformer], conversations: list[Rendered], family: str, micro_rows: int
+    tiny_model: Callable[..., Transformer], conversations: list[Rendered], family: str, token_budget: int
 ) -> None:
     model = tiny_model(family, max_position_embeddings=64)
     with torch.no_grad():
-        packed = sum(conversation_losses(model, conversations, 0, micro_rows))
+        packed = sum(conversation_losses(model, conversations, 0, token_budget))
         alone = sum(explicit_loss(model, one) for one in conversations)
     torch.testing.assert_close(packed, alone, rtol=1e-5, atol=1e-4)
-    mean = conversation_loss(model, conversations, 0, micro_rows)
+    mean = conversation_loss(model, conversations, 0, token_budget)
     assert mean == pytest.approx(float(alone) / targets(conversations), rel=1e-5)
 
 
@@ -144,10 +147,10 @@ def test_the_words_of_the_user_are_not_learnt(tiny_tokenizer: Tokenizer, tiny_mo
     assert loss("ann", "bob.") != pytest.approx(loss("ann", "eve."), rel=1e-3)
 
 
-def test_point_12_gradients_do_not_depend_on_micro_rows(run: Run, first_gradients: Callable) -> None:
-    (whole,) = first_gradients(lambda: run("whole", batch=24, clip_norm=1e9, micro_rows=100))
-    for micro_rows in (1, 3):
-        (split,) = first_gradients(lambda n=micro_rows: run(f"split{n}", batch=24, clip_norm=1e9, micro_rows=n))
+def test_point_12_gradients_do_not_depend_on_the_token_budget(run: Run, first_gradients: Callable) -> None:
+    (whole,) = first_gradients(lambda: run("whole", batch=24, clip_norm=1e9, token_budget=10**6))
+    for budget in (1, 90):
+        (split,) = first_gradients(lambda n=budget: run(f"split{n}", batch=24, clip_norm=1e9, token_budget=n))
         assert set(split) == set(whole)
         for name, grad in split.items():
             torch.testing.assert_close(grad, whole[name], rtol=1e-4, atol=1e-6, msg=name)

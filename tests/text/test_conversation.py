@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from preceptor.errors import InputError
-from preceptor.text.conversation import Message, Rendered, render, render_prompt
+from preceptor.text.conversation import Message, Rendered, render, render_prompt, render_replies
 from preceptor.text.layout import Role
 from preceptor.text.tokenizer import SPECIALS, Tokenizer
 
@@ -206,3 +206,24 @@ def test_the_wrong_last_message_is_a_clear_error(tokenizer: Tokenizer) -> None:
     ]:
         with pytest.raises(InputError):
             renderer(tokenizer, messages)
+
+
+@pytest.mark.parametrize("length", [20, 40, 70, 1000])
+def test_replies_to_one_prompt_are_cut_alike(tokenizer: Tokenizer, length: int) -> None:
+    asked = [user("What is the capital of France? " * 6)]
+    replies = ["Paris.", "", "The capital of France is Paris. " * 2, "The capital of France is Paris. " * 40]
+    for some in (replies[:3], replies):
+        rendered = render_replies(tokenizer, asked, some, length)
+        prompts = [one.ids[: one.mask.index(True)] for one in rendered if sum(one.mask) <= length // 2]
+        assert len(prompts) >= 2
+        assert all(one == prompts[0] for one in prompts), "whatever their own lengths leave room for"
+        for one, reply in zip(rendered, some, strict=True):
+            whole = render(tokenizer, [*asked, assistant(reply)])
+            answer = whole.ids[whole.mask.index(True) :]
+            learnt = one.ids[one.mask.index(True) :]
+            assert learnt == answer[: len(learnt)]
+            assert len(learnt) == len(answer) or len(one.ids) == length, "a reply is cut only where it is too long"
+            assert len(one.ids) <= length
+            assert one.truncated == (one.ids != whole.ids)
+    alone = [render(tokenizer, [*asked, assistant(reply)]).ids for reply in replies]
+    assert [one.ids for one in render_replies(tokenizer, asked, replies)] == alone

@@ -196,3 +196,23 @@ def test_a_failed_write_keeps_the_last_good_checkpoint(tmp_path: Path, monkeypat
     assert values == {"n": 1}
     assert tensors["a"].tolist() == [1, 1]
     assert [path.name for path in tmp_path.iterdir()] == ["state"]
+
+
+def test_a_large_state_is_saved_less_often(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A step takes a second and a save ten: a twentieth of the time at most goes into saves."""
+    clock, saves = [0.0], []
+
+    def save(self: TrainingState, path: Path) -> None:
+        saves.append(self.step)
+        clock[0] += 10
+
+    def do_step(step: int) -> Metrics:
+        clock[0] += 1
+        return {}
+
+    monkeypatch.setattr("time.monotonic", lambda: clock[0])
+    monkeypatch.setattr(TrainingState, "save", save)
+    with Progress(quiet=True).stage("x", None) as stage:
+        train(TrainingState({}, {}), 1000, do_step, checkpoint=tmp_path / "c", stage=stage, checkpoint_seconds=20)
+    assert saves[0] == 21
+    assert 4 <= len(saves) <= 6

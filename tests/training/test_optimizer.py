@@ -1,5 +1,6 @@
 """AdamW, Muon, their schedule and their state."""
 
+import copy
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from preceptor.models.compute import ComputeConfig, place
 from preceptor.models.transformer import Transformer
 from preceptor.training.checkpoint import read_state, write_state
 from preceptor.training.optimizer import Optimizer, OptimizerConfig, learning_rate_scale, orthogonalise
@@ -150,3 +152,34 @@ def test_zero_grad_forgets_and_a_parameter_without_gradient_stays(tiny_model: Ma
     before = [parameter.detach().clone() for parameter in model.parameters()]
     optimizer.step(1.0)
     assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
+
+
+@pytest.mark.parametrize("kind", ["adamw", "muon"])
+def test_weights_in_16_bits_move_as_their_masters_do(
+    tiny_model: MakeModel, tmp_path: Path, kind: Literal["adamw", "muon"]
+) -> None:
+    """Steps far below the last of their 8 bits add up, and a restart goes on from the masters, not the rounding."""
+    keys = config(kind, lr=2e-5, muon_lr=2e-5)
+    model = place(tiny_model(), ComputeConfig(dtype="bfloat16"))
+    start = {name: parameter.detach().float() for name, parameter in model.named_parameters()}
+    optimizer = Optimizer(model, keys)
+    for step in range(6):
+        if step == 3:
+            write_state(tmp_path / "state", optimizer.state(), {})
+            other = copy.deepcopy(model)
+        give_gradients(model, step)
+        optimizer.step(1.0)
+    again = Optimizer(other, keys)
+    again.load_state(read_state(tmp_path / "state")[0])
+    for step in range(3, 6):
+        give_gradients(other, step)
+        again.step(1.0)
+    assert set(optimizer.masters) == set(start)
+    for name, master in optimizer.masters.items():
+        assert (master - start[name]).norm() > 0, name
+        assert torch.equal(model.get_parameter(name), master.bfloat16())
+        assert torch.equal(again.masters[name], master), "bit for bit"
+    moved = optimizer.masters["embed.weight"] - start["embed.weight"]
+    assert moved.abs().max() > 6e-5, "several steps of 2e-5 each"
+    rounded = model.embed.weight.float() - start["embed.weight"]
+    assert (rounded == 0).float().mean() > 0.5, "most of them too small to be seen in 16 bits, and not lost"

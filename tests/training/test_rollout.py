@@ -184,11 +184,10 @@ def test_point_8_an_episode_does_not_know_its_neighbours(
             torch.testing.assert_close(getattr(alone, name), getattr(among, name), atol=1e-5, rtol=0)
 
 
-def test_take_cuts_padding_alone_and_groups_hold_every_row_once(roll: Roll, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_take_cuts_padding_alone_and_groups_hold_every_row_once(roll: Roll) -> None:
     rollout = roll()
-    monkeypatch.setattr(module, "TOKEN_BUDGET", 30)
     rows = [5, 2, 7, 0, 11]
-    groups = rollout.groups(rows)
+    groups = rollout.groups(rows, 30)
     assert sorted(row for group in groups for row in group) == sorted(rows)
     assert len(groups) > 1
     part = rollout.take(rows)

@@ -22,13 +22,14 @@ WHOLE_BYTES = 64 << 20  # more logits than this are never held at once
 class _LinearCrossEntropy(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, hidden_ND: Tensor, weight_VD: Tensor, targets_N: Tensor) -> Tensor:
-        total = hidden_ND.new_zeros((), dtype=torch.float64)
+        exact = torch.float32 if hidden_ND.device.type == "mps" else torch.float64  # which that device does not have
+        total = hidden_ND.new_zeros((), dtype=exact)
         grad_hidden = torch.empty_like(hidden_ND) if ctx.needs_input_grad[0] else None
         grad_weight = torch.zeros_like(weight_VD) if ctx.needs_input_grad[1] else None  # not of a frozen head
         for part in chunks(len(hidden_ND), len(weight_VD)):
             hidden, targets = hidden_ND[part], targets_N[part, None]
             logprobs = F.log_softmax(hidden @ weight_VD.t(), dim=-1, dtype=torch.float32)
-            total -= logprobs.gather(1, targets).sum(dtype=torch.float64)
+            total -= logprobs.gather(1, targets).sum(dtype=exact)
             if grad_hidden is None and grad_weight is None:
                 continue
             grad_logits = logprobs.exp_()  # softmax minus the one-hot target

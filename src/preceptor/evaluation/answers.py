@@ -91,7 +91,7 @@ class Policy:
     def prompt_room(self) -> int:
         """Tokens of the context that a prompt may take."""
         sampling = SamplingConfig(max_new_tokens=self.max_new_tokens)
-        return sampling.prompt_room(self.model.config.max_position_embeddings)
+        return sampling.prompt_room(self.model.context)
 
     def _chat_ids(self, question: Question) -> list[int]:
         return list(render_prompt(self.tokenizer, question.messages, self.prompt_room).ids)

@@ -17,7 +17,7 @@ def perplexities(
     Documents are rendered and packed as in pretraining (``<|begin|>`` text ``<|end|>``), without attention
     across them. The models of one tokenizer and context length are measured on the same predictions.
     """
-    length = min(model.config.max_position_embeddings for model in models.values())
+    length = min(model.context for model in models.values())
     corpus = Corpus.pack(documents, tokenizer, length, seed=seed)
     result: dict[str, Any] = {name: math.exp(corpus_loss(model, corpus)) for name, model in models.items()}
     return {**result, "tokens": corpus.tokens}

@@ -23,7 +23,7 @@ from preceptor.evaluation.word_baseline import fit_word_baseline
 from preceptor.feedback.schema import Ranking, Response
 from preceptor.keyed import numpy_rng
 from preceptor.models.heads import ScalarModel
-from preceptor.text.conversation import Message, render
+from preceptor.text.conversation import render_replies
 from preceptor.text.tokenizer import Tokenizer
 
 Scores = Sequence[Sequence[float]]  # one list a ranking, one score a response
@@ -83,7 +83,7 @@ def on_rankings(
     ``trained`` are rankings that were learnt from; the word baseline is fitted to them, and they tell, with the
     others, how far labelers agree. Without a strict comparison nothing is known, and the result is empty.
     """
-    answers = [_answers(tokenizer, one, model.trunk.config.max_position_embeddings) for one in rankings]
+    answers = [_answers(tokenizer, one, model.trunk.context) for one in rankings]
     # What several labelers ranked is scored once.
     distinct = {tuple(answer.ids): answer for group in answers for answer in group}
     score_of = dict(zip(distinct, reward_scores(model, list(distinct.values())), strict=True))
@@ -185,11 +185,9 @@ def _rank(labeler: SimulatedLabeler, gold: GoldJudge, question: Question, texts:
 
 def _answers(tokenizer: Tokenizer, ranking: Ranking, context: int) -> list[Answer]:
     """The responses of a ranking as the reward model reads them: one rendered whole, end token included."""
-    answers = []
-    for response in ranking.responses:
-        turns = [*ranking.messages, Message(role="assistant", content=response.text)]
-        answers.append(Answer(response.text, [], list(render(tokenizer, turns, context).ids), True))
-    return answers
+    texts = [response.text for response in ranking.responses]
+    rendered = render_replies(tokenizer, ranking.messages, texts, context)
+    return [Answer(text, [], one.ids, True) for text, one in zip(texts, rendered, strict=True)]
 
 
 def _nested(flat: Sequence[float], groups: Sequence[Sequence[Answer]]) -> list[list[float]]:

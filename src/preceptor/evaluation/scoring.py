@@ -54,11 +54,12 @@ def _per_token(
     policy: Transformer, reference: Transformer, ids_BT: Tensor, segments_BT: Tensor, chosen_BT: Tensor
 ) -> Tensor:
     """The divergence (N,) of the next token's distributions at the N chosen of the first T - 1 positions."""
+    ids_BT, segments_BT, chosen_BT = (tensor.to(policy.device) for tensor in (ids_BT, segments_BT, chosen_BT))
     hidden = [(model, model.hidden(ids_BT, segments_BT)[:, :-1][chosen_BT]) for model in (policy, reference)]
     per_token_N = torch.zeros(int(chosen_BT.sum()))
     for part in chunks(len(per_token_N), policy.config.vocab_size):  # logits of all would be the largest tensor by far
         p, q = (F.log_softmax(model.unembed(hidden_ND[part]).float(), dim=-1) for model, hidden_ND in hidden)
-        per_token_N[part] = (p.exp() * (p - q)).sum(-1)
+        per_token_N[part] = (p.exp() * (p - q)).sum(-1).cpu()
     return per_token_N
 
 

@@ -51,7 +51,7 @@ class Engine:
     """Responses in the making. Submit at any time, step while :attr:`busy`.
 
     ``eos_id`` ends a response; a model may have several such tokens, or none.
-    ``capacity`` is the longest prompt with its response that must fit (default: the context).
+    ``capacity`` is the longest prompt with its response that must fit (default: the model's context).
     """
 
     def __init__(
@@ -65,8 +65,7 @@ class Engine:
     ):
         if not model.config.causal:
             raise InputError("the model attends in both directions, so it cannot generate; use a causal one")
-        context = model.config.max_position_embeddings
-        self.capacity = min(capacity or context, context)
+        self.capacity = min(capacity or model.context, model.context)
         self.max_slots = max_slots
         self.eos_ids = () if eos_id is None else (eos_id,) if isinstance(eos_id, int) else tuple(eos_id)
         self._decoder = Decoder(model, max_slots, self.capacity, pad_id)
@@ -261,7 +260,7 @@ def generate(
     """
     if keys is None:
         keys = [(index,) for index in range(len(prompts))]
-    context = model.config.max_position_embeddings
+    context = model.context
     for prompt in prompts:
         check_prompt(prompt, context)
     total = len(prompts) * samples_per_prompt

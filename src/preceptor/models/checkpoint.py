@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -17,7 +18,7 @@ from preceptor.models.families.pieces import Piece, export_pieces
 from preceptor.models.heads import ScalarModel
 from preceptor.models.lora import plain_state
 from preceptor.models.transformer import Transformer
-from preceptor.models.vocabulary import check_vocabulary
+from preceptor.models.vocabulary import check_vocabulary, give_rows
 from preceptor.models.weights import WHOLE, Weights
 from preceptor.text.tokenizer import Tokenizer
 
@@ -35,8 +36,12 @@ def new_model(config: ModelConfig, tokenizer: Tokenizer, *, causal: bool, genera
 def save_model(model: Model, directory: Path, tokenizer: Tokenizer) -> None:
     """Write tokenizer, chat template, configs and weights; each file whole or not at all, the weights last.
 
-    Adapters are merged into the weights.
+    Adapters are merged into the weights. Raises :class:`InputError`, and writes nothing, if the tokenizer has ids for
+    which the weights have no row.
     """
+    rows = (model.trunk if isinstance(model, ScalarModel) else model).config.vocab_size
+    if tokenizer.vocab_size > rows:
+        _check_rows(directory, tokenizer, rows)
     tokenizer.save(directory)
     ends = {"eos_token_id": list(tokenizer.eos_ids)} if len(tokenizer.eos_ids) > 1 else {}
     write_model(model, directory, _special_ids(tokenizer) | ends)
@@ -71,7 +76,7 @@ def write_model(model: Model, directory: Path, special_ids: Mapping[str, Any] | 
     else:
         write_json(directory / "generation_config.json", {key: shared[key] for key in _ID_KEYS})
     write_json(directory / "config.json", names.write_config(config) | shared)
-    whole = {name: tensor.contiguous() for name, tensor in weights.items()}
+    whole = {name: tensor.cpu().contiguous() for name, tensor in weights.items()}
     with file_atomic(directory / WHOLE) as partial:
         save_file(whole, partial, metadata={"format": "pt"})
 
@@ -101,12 +106,36 @@ def load_language_model(path: str | Path) -> Transformer:
     return model
 
 
+def open_language_model(path: str | Path) -> tuple[Transformer, Tokenizer]:
+    """The language model in a directory and its tokenizer, fit for each other.
+
+    Tokens that the tokenizer had to be given (see :attr:`Tokenizer.added`) get rows; :func:`give_rows` says which.
+    """
+    model, tokenizer = load_language_model(path), Tokenizer.load(Path(path))
+    known = min(model.config.vocab_size, tokenizer.vocab_size - len(tokenizer.added))
+    give_rows(model, tokenizer.added.values(), known)
+    return model, tokenizer
+
+
 def load_scalar_model(path: str | Path) -> ScalarModel:
     """:func:`load_model`, for a place that needs scores."""
     model = load_model(path)
     if not isinstance(model, ScalarModel):
         raise InputError(f"{path}: is a language model; name a reward model here")
     return model
+
+
+def _check_rows(directory: Path, tokenizer: Tokenizer, rows: int) -> None:
+    """Some ids lie beyond the rows. That does no harm if they are those of special tokens that nothing uses."""
+    with TemporaryDirectory() as scratch:
+        tokenizer.save(Path(scratch))
+        try:
+            check_vocabulary(Path(scratch), rows)
+        except InputError:
+            raise InputError(
+                f"{directory}: not written: the tokenizer has {tokenizer.vocab_size} tokens and the weights "
+                f"{rows} rows of embeddings; take the model in with `preceptor import` first, which adds rows"
+            ) from None
 
 
 _ID_KEYS = ("pad_token_id", "bos_token_id", "eos_token_id")

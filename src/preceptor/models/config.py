@@ -1,6 +1,7 @@
 """What a decoder is made of. One configuration selects every member of every family."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, get_args
 
 from pydantic import Field, model_validator
@@ -99,8 +100,14 @@ class TransformerConfig:
 
 
 class ModelConfig(Config):
-    """The ``[model]`` table: the size of the model that ``pretrain`` starts from nothing."""
+    """The ``[model]`` table: a pretrained model to start from, or the size of the one that ``pretrain`` makes."""
 
+    start: Path | None = Field(
+        None,
+        description="A pretrained model that the run starts from, in place of the stages tokenizer and pretrain: a "
+        "directory, a GGUF file, a wheel that holds one, or a hub id as owner/name[@revision]. The other keys here are "
+        "then not used.",
+    )
     family: Literal["llama", "gpt2"] = Field(
         "llama",
         description="`llama`: rotary positions, RMSNorm, SwiGLU, no biases. "

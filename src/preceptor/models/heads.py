@@ -35,5 +35,6 @@ class ScalarModel(nn.Module):
     ) -> Tensor:
         """Scores (B, T), float32, one at every position; or (N,), at those alone where ``only_BT`` is True."""
         hidden = self.trunk.hidden(ids_BT, segments_BT, branches_BT=branches_BT, only_BT=only_BT)
-        scores: Tensor = self.score(hidden).squeeze(-1).float()
+        # In float32 whatever the trunk is in.
+        scores: Tensor = self.score(hidden.to(self.score.weight.dtype)).squeeze(-1).float()
         return scores

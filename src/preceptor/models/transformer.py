@@ -102,6 +102,7 @@ class Transformer(nn.Module):
     def __init__(self, config: TransformerConfig):
         super().__init__()
         self.config = config
+        self.context = config.max_position_embeddings  # how much of it is used; see models/compute.py
         self.embed = nn.Embedding(config.vocab_size, config.hidden_size)
         if config.position == "learned":
             self.positions = nn.Embedding(config.max_position_embeddings, config.hidden_size)
@@ -114,6 +115,11 @@ class Transformer(nn.Module):
         self.head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
         if config.tie_word_embeddings:
             self.head.weight = self.embed.weight
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.embed.weight.device
 
     def initialise(self, generator: torch.Generator) -> None:
         """GPT-2's start (Radford et al. 2019, 2.3): N(0, .02), residual outputs scaled by 1/sqrt(2 layers)."""

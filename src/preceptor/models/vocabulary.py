@@ -1,10 +1,16 @@
-"""Whether the weights have a row for every token that their tokenizer may hand out."""
+"""Whether the weights have a row for every token that their tokenizer may hand out, and rows for new tokens."""
 
+from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
+from torch import Tensor, nn
+
 from preceptor.errors import InputError
 from preceptor.files import read_json, read_text
+from preceptor.models.transformer import Transformer
 
 _ROLES = ("bos_token", "eos_token", "pad_token", "unk_token", "mask_token")
 
@@ -32,6 +38,33 @@ def check_vocabulary(directory: Path, rows: int) -> None:
             f"{path}: has a token {highest}, but the weights have {rows} rows of embeddings; "
             "use the tokenizer that the model was trained with"
         )
+
+
+@torch.no_grad()
+def give_rows(model: Transformer, new_ids: Collection[int], known: int) -> None:
+    """Give tokens that the model was not trained with, ``new_ids``, their rows of embedding and head, in place.
+
+    Each row is the mean of the first ``known`` ones, those of the tokens the model knows (Hewitt 2021, "Initializing
+    New Word Embeddings for Pretrained Language Models"): a new token is then about as likely as an average one, which
+    hardly changes the probabilities of the others. Small random rows would have a logit near 0, where those of most
+    tokens are far below. The matrices grow if need be; a row they had to spare, untrained, is overwritten.
+    """
+    if not new_ids:
+        return
+    rows = model.config.vocab_size
+    count = max(rows, *(number + 1 for number in new_ids))
+    fresh = sorted({*new_ids, *range(rows, count)})
+
+    def grown(weight: Tensor) -> nn.Parameter:
+        matrix = torch.cat([weight, weight.new_empty(count - rows, weight.shape[1])])
+        matrix[fresh] = weight[:known].mean(0)
+        return nn.Parameter(matrix)
+
+    tied = model.head.weight is model.embed.weight
+    model.embed.weight = grown(model.embed.weight)
+    model.head.weight = model.embed.weight if tied else grown(model.head.weight)
+    model.embed.num_embeddings = model.head.out_features = count
+    model.config = replace(model.config, vocab_size=count)
 
 
 def _used(directory: Path, token: str) -> bool:

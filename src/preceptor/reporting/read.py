@@ -25,7 +25,7 @@ class StageRecord:
     def title(self) -> str:
         """The stage in words: "PPO, round 2"."""
         word = {
-            "base": "Pretraining",
+            "base": "The model to start from" if self.provenance.get("stage") == "import" else "Pretraining",
             "sft": "Supervised fine-tuning",
             "reward": "Reward model",
             "reward-check": "Check reward model",

@@ -30,7 +30,8 @@ from preceptor.evaluation.truthfulness import claim_shares
 from preceptor.feedback.schema import Document, Prompt, Ranking
 from preceptor.files import read_jsonl, write_json, write_jsonl
 from preceptor.keyed import numpy_rng
-from preceptor.models.checkpoint import load_language_model, load_scalar_model
+from preceptor.models.checkpoint import load_scalar_model, open_language_model
+from preceptor.models.compute import COMPUTE, ComputeConfig, place
 from preceptor.models.heads import ScalarModel
 from preceptor.text.tokenizer import Tokenizer
 from preceptor.training.progress import Progress, StageProgress
@@ -136,6 +137,7 @@ def evaluate(
     out: Path,
     seed: int,
     progress: Progress,
+    compute: ComputeConfig = COMPUTE,
 ) -> dict[str, Any]:
     """Measure the models of a run.
 
@@ -167,7 +169,7 @@ def evaluate(
     dev = _prompts(data / "prompts_dev.jsonl")
     with progress.stage("evaluate", out) as stage:
         stage.start(total=None)
-        study = _open(config, models, data, seed, stage)
+        study = _open(config, compute, models, data, seed, stage)
         result: dict[str, Any] = {"judge": study.judge.name, "temperature": config.temperature}
         result["base_format"] = _choose_base_format(study, dev)
         result |= _helpfulness(study, heldout[: config.prompts])
@@ -183,18 +185,25 @@ def evaluate(
     return result
 
 
-def _open(config: EvaluateConfig, models: dict[str, Path], data: Path, seed: int, stage: StageProgress) -> Study:
+def _open(
+    config: EvaluateConfig,
+    compute: ComputeConfig,
+    models: dict[str, Path],
+    data: Path,
+    seed: int,
+    stage: StageProgress,
+) -> Study:
     for name in ("base", "sft", "reward"):
         if name not in models:
             raise InputError(f"evaluation needs the model {name}; name its directory")
     tokenizer = Tokenizer.load(models["sft"])
-    reward = load_scalar_model(models["reward"])
-    check = load_scalar_model(models["reward-check"]) if "reward-check" in models else None
+    reward = place(load_scalar_model(models["reward"]), compute)
+    check = place(load_scalar_model(models["reward-check"]), compute) if "reward-check" in models else None
     names = ["base", "sft", *sorted(models.keys() - {"base", "sft", "ppo", "reward", "reward-check"})]
     policies = {}
     for name in [*names, *(["ppo"] if "ppo" in models else [])]:
-        model = load_language_model(models[name])
-        context = min(model.config.max_position_embeddings, reward.trunk.config.max_position_embeddings)
+        model = place(open_language_model(models[name])[0], compute)
+        context = min(model.context, reward.trunk.context)
         if config.max_new_tokens >= context - 8:
             raise InputError(
                 f"evaluate.max_new_tokens {config.max_new_tokens} leaves no room for a prompt in the context "
@@ -209,7 +218,12 @@ def _prompts(path: Path) -> list[Question]:
 
 
 def _choose_base_format(study: Study, dev: Sequence[Question]) -> dict[str, Any]:
-    """Find the base model's best format on development prompts and use it from here on."""
+    """Find the base model's best format on development prompts and use it from here on.
+
+    A model that the run did not make may have a chat template of its own: that is how it wants to be asked.
+    """
+    if study.tokenizer.has_own_template:
+        return {"chosen": "chat", "mean_scores": {}}
     base = study.policies["base"]
     chosen, means = best_base_format(
         base,

@@ -22,6 +22,7 @@ from preceptor.files import read_jsonl
 from preceptor.generation.sampling import SamplingConfig
 from preceptor.keyed import numpy_rng
 from preceptor.models.checkpoint import save_model
+from preceptor.models.compute import COMPUTE, ComputeConfig, compile_blocks
 from preceptor.models.lora import NO_LORA, LoRAConfig, fork, own_parameters
 from preceptor.models.peft import FOLDER, save_adapters
 from preceptor.models.transformer import Transformer
@@ -100,6 +101,7 @@ def ppo(
     seed: int,
     progress: Progress,
     lora: LoRAConfig = NO_LORA,
+    compute: ComputeConfig = COMPUTE,
 ) -> dict[str, Any]:
     """Optimise the language model in ``model`` (which is the KL reference too) and write the kept policy to ``out``.
 
@@ -108,11 +110,12 @@ def ppo(
     adapters over shared weights; ``out`` is the merged policy all the same, and ``out/adapter`` has them alone.
     """
     text = Tokenizer.load(model)
-    models = load_models(model, reward, check, lora, seed)
+    models = load_models(model, reward, check, lora, seed, compute)
     reference, scorer = models.reference, models.reward
     for learning in (models.policy, models.critic.trunk):
         learning.gradient_checkpointing = config.gradient_checkpointing
-    context = reference.config.max_position_embeddings
+        compile_blocks(learning, compute)
+    context = reference.context
     sampling = SamplingConfig(temperature=config.temperature, max_new_tokens=config.max_new_tokens, seed=seed)
     room = sampling.prompt_room(context)
     asked = read_jsonl(prompts, Prompt)
@@ -122,7 +125,7 @@ def ppo(
     rows = read_corpus(corpus, text, context, seed=seed) if corpus is not None and config.ptx_coef > 0 else None
 
     iterations = max(1, round(config.episodes / config.batch))
-    learner = _Learner(config, models, rows, iterations, seed)
+    learner = _Learner(config, models, rows, iterations, seed, compute)
     snapshots = Snapshots.read(
         text,
         reference,
@@ -184,8 +187,16 @@ def ppo(
 class _Learner:
     """Policy, critic and their optimizers: everything that changes from one iteration to the next."""
 
-    def __init__(self, config: PPOConfig, models: Models, corpus: Corpus | None, iterations: int, seed: int):
-        self.config, self.models, self.corpus = config, models, corpus
+    def __init__(
+        self,
+        config: PPOConfig,
+        models: Models,
+        corpus: Corpus | None,
+        iterations: int,
+        seed: int,
+        compute: ComputeConfig = COMPUTE,
+    ):
+        self.config, self.models, self.corpus, self.compute = config, models, corpus, compute
         self.iterations, self.seed = iterations, seed
         self.policy_optimizer = Optimizer(models.policy, config)
         self.critic_optimizer = Optimizer(models.critic, config.model_copy(update={"lr": config.critic_lr}))
@@ -249,7 +260,13 @@ class _Learner:
         """One optimizer step of the policy and one of the critic on a minibatch of episodes."""
         config, models = self.config, self.models
         tokens = rollout.mask[rows].sum()
-        parts = [(rollout.take(group), group) for group in rollout.groups(rows)]
+        device = models.policy.device
+        parts = [(rollout.take(group).to(device), group) for group in rollout.groups(rows, self.compute.token_budget)]
+        padded = sum(part.segments.numel() for part, _ in parts)
+        losses["padding"].append(1 - float(rollout.segments[rows].sum()) / padded)
+
+        def of_part(whole: Tensor, part: Rollout, group: list[int]) -> Tensor:
+            return whole[group][:, : part.mask.shape[1]].to(device)
 
         def policy_losses() -> Iterator[Tensor]:
             for part, group in parts:
@@ -257,7 +274,7 @@ class _Learner:
                     models.policy, part.ids, part.segments, part.mask, config.temperature
                 )
                 loss, one = policy_loss(
-                    logprobs, part.logprobs, advantages[group][:, : part.mask.shape[1]], part.mask, config.clip
+                    logprobs, part.logprobs, of_part(advantages, part, group), part.mask, config.clip
                 )
                 stats.append(one | {"entropy": spread.sum()})
                 yield loss / tokens
@@ -273,9 +290,7 @@ class _Learner:
         def value_losses() -> Iterator[Tensor]:
             for part, group in parts:
                 values = response_values(models.critic, part.ids, part.segments, part.mask)
-                loss, one = value_loss(
-                    values, part.values, returns[group][:, : part.mask.shape[1]], part.mask, config.value_clip
-                )
+                loss, one = value_loss(values, part.values, of_part(returns, part, group), part.mask, config.value_clip)
                 stats.append({key: value for key, value in one.items() if key != "tokens"})
                 yield loss / tokens
 

@@ -9,7 +9,8 @@ weights of its own, and the critic shares those.
 from dataclasses import dataclass
 from pathlib import Path
 
-from preceptor.models.checkpoint import load_language_model, load_scalar_model
+from preceptor.models.checkpoint import load_scalar_model, open_language_model
+from preceptor.models.compute import COMPUTE, ComputeConfig, place
 from preceptor.models.heads import ScalarModel
 from preceptor.models.lora import LoRAConfig, fork, fresh_adapters, over
 from preceptor.models.peft import FOLDER, fits, load_adapters
@@ -27,16 +28,18 @@ class Models:
     check: ScalarModel | None = None  # the second reward model, which is only looked at
 
 
-def load_models(model: Path, reward: Path, check: Path | None, lora: LoRAConfig, seed: int) -> Models:
+def load_models(
+    model: Path, reward: Path, check: Path | None, lora: LoRAConfig, seed: int, compute: ComputeConfig = COMPUTE
+) -> Models:
     """Read them: the policy starts as the reference, the critic as the reward model."""
-    reference = load_language_model(model)
+    reference = place(open_language_model(model)[0], compute)
     if not lora.rank:
-        scorer = load_scalar_model(reward)
-        judge = None if check is None else load_scalar_model(check)
+        scorer = place(load_scalar_model(reward), compute)
+        judge = None if check is None else place(load_scalar_model(check), compute)
         return Models(fork(reference), reference, fork(scorer), scorer, judge)
     policy = fresh_adapters(reference, lora, seed, "ppo")
-    scorer = _scalar(reward, reference, model)
-    judge = None if check is None else _scalar(check, reference, model)
+    scorer = place(_scalar(reward, reference, model), compute)
+    judge = None if check is None else place(_scalar(check, reference, model), compute)
     return Models(policy, reference, _critic(scorer, lora, seed), scorer, judge)
 
 

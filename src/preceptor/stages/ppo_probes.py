@@ -14,7 +14,8 @@ from preceptor.stages.reward import demonstration_scores
 from preceptor.text.tokenizer import Tokenizer
 from preceptor.training.rollout import assess, response_logprobs
 
-LOGPROB_TOLERANCE = 1e-4  # nats; cached and uncached passes differ by rounding alone
+# Nats. Cached and uncached passes differ by rounding alone; the engine computes in float32 from whatever weights.
+LOGPROB_TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 0.5}
 SCORE_TOLERANCE = 1e-4
 ZERO_TOLERANCE = 0.05  # of the mean score of demonstrations, whose sample may differ from the one zeroed on
 
@@ -55,8 +56,8 @@ def probe(
         no_end_penalty=0.0,
     )
     again, _ = response_logprobs(policy, rollout.ids, rollout.segments, rollout.mask, sampling.temperature)
-    gap = float((again - rollout.logprobs).abs().max())
-    if not gap < LOGPROB_TOLERANCE:
+    gap = float((again.cpu() - rollout.logprobs).abs().max())
+    if not gap < LOGPROB_TOLERANCE[policy.embed.weight.dtype]:
         raise InputError(
             f"log-probabilities of the rollout and of the trainer differ by {gap:.2e} nats, so PPO's ratios would not "
             "start at 1; generation and training must use the same weights, temperature and precision"
@@ -72,6 +73,7 @@ def probe(
 
 
 def _same_scores(critic: ScalarModel, reward_model: ScalarModel, ids: torch.Tensor, segments: torch.Tensor) -> None:
+    ids, segments = ids.to(critic.trunk.device), segments.to(critic.trunk.device)
     gap = float(((critic(ids, segments) - reward_model(ids, segments)) * segments).abs().max())
     if not gap < SCORE_TOLERANCE:
         raise InputError(

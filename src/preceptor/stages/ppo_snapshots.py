@@ -56,7 +56,7 @@ class Snapshots:
     ) -> "Snapshots":
         """Read the first ``count`` development prompts."""
         asked = read_jsonl(prompts, Prompt)[:count]
-        room = sampling.prompt_room(reference.config.max_position_embeddings)
+        room = sampling.prompt_room(reference.context)
         rendered = [render_prompt(tokenizer, prompt.messages, room).ids for prompt in asked]
         return cls(
             tokenizer, reference, scorer, check, asked, rendered, sampling, max_kl, no_end_penalty, out / "snapshots"

@@ -13,6 +13,7 @@ from preceptor.algorithms.language import linear_cross_entropy
 from preceptor.errors import InputError
 from preceptor.keyed import torch_rng
 from preceptor.models.checkpoint import new_model, save_model
+from preceptor.models.compute import COMPUTE, ComputeConfig, compile_blocks, place
 from preceptor.models.config import ModelConfig
 from preceptor.models.transformer import Transformer
 from preceptor.stages.corpus import read_corpus
@@ -58,12 +59,15 @@ def pretrain(
     out: Path,
     seed: int,
     progress: Progress,
+    compute: ComputeConfig = COMPUTE,
 ) -> dict[str, Any]:
     """Train a new model on the documents of ``corpus`` and write it to ``out``."""
     text = Tokenizer.load(tokenizer)
     causal = config.objective == "causal"
     network = new_model(model, text, causal=causal, generator=torch_rng(seed, "pretrain", "weights"))
     network.gradient_checkpointing = config.gradient_checkpointing
+    place(network, compute)
+    compile_blocks(network, compute)
     length = model.max_position_embeddings
     rows = read_corpus(corpus, text, length, seed=seed)
     unseen = read_corpus(heldout, text, length, seed=seed)
@@ -127,6 +131,7 @@ def _causal(config: PretrainConfig) -> _Loss:
 
 
 def _masked(model: Transformer, ids: Tensor, segments: Tensor, chosen: Tensor, targets: Tensor) -> Tensor:
+    ids, segments, chosen, targets = (tensor.to(model.device) for tensor in (ids, segments, chosen, targets))
     hidden = model.hidden(ids, segments)
     return linear_cross_entropy(hidden[chosen], model.head.weight, targets[chosen])
 

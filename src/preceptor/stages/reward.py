@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,18 +16,19 @@ from preceptor.errors import InputError
 from preceptor.feedback.hygiene import part_of
 from preceptor.feedback.schema import Demonstration, Ranking
 from preceptor.files import read_jsonl
-from preceptor.keyed import torch_rng
-from preceptor.models.checkpoint import load_language_model, load_scalar_model, save_model
+from preceptor.keyed import numpy_rng, torch_rng
+from preceptor.models.checkpoint import load_scalar_model, open_language_model, save_model
+from preceptor.models.compute import COMPUTE, ComputeConfig, compile_blocks, place
 from preceptor.models.heads import ScalarModel
 from preceptor.models.lora import NO_LORA, LoRAConfig, fresh_adapters
 from preceptor.models.peft import FOLDER, save_adapters
-from preceptor.text.conversation import Message, render
+from preceptor.text.conversation import render, render_replies
 from preceptor.text.tokenizer import Tokenizer
-from preceptor.training.batches import batch_at, steps_of
+from preceptor.training.batches import Padding, batch_at, group_by_length, steps_of
 from preceptor.training.loop import CHECKPOINT, Metrics, TrainingState, optimize, train
 from preceptor.training.optimizer import Optimizer, OptimizerConfig, learning_rate_scale
 from preceptor.training.progress import Progress
-from preceptor.training.scoring import packed_scores, sequence_scores
+from preceptor.training.scoring import packed_length, packed_scores, sequence_scores
 
 
 class RewardConfig(OptimizerConfig):
@@ -36,9 +38,6 @@ class RewardConfig(OptimizerConfig):
         1.0, gt=0, description="Passes over the rankings; the paper found that a second one overfits."
     )
     batch: int = Field(8, ge=1, description="Prompts, with all their responses, in one optimizer step.")
-    micro_prompts: int = Field(
-        8, ge=1, description="Prompts in one forward pass; changes memory and speed, not the result."
-    )
     heldout_share: float = Field(
         0.05, gt=0, lt=0.5, description="Share of prompts whose rankings only measure the accuracy."
     )
@@ -56,6 +55,11 @@ class RewardConfig(OptimizerConfig):
     final_lr: float = Field(0.0, ge=0, le=1, description="Share of the peak learning rate left at the end (cosine).")
 
 
+# How many demonstrations the zero of the scores is set on. It is a constant that no ranking and no advantage notices,
+# so a tenth of a standard deviation is near enough, and a large model takes minutes to score more.
+ZERO_DEMONSTRATIONS = 128
+
+
 @dataclass(frozen=True)
 class RankedIds:
     """One prompt's K responses, each as the ids of prompt and response together, as one or more labelers ranked them.
@@ -67,6 +71,11 @@ class RankedIds:
     ids: list[list[int]]
     rankings: list[list[int]]  # one list of K ranks a labeler
     truncated: int = 0  # how many of the K the renderer had to cut
+
+    @cached_property
+    def length(self) -> int:
+        """Tokens that are computed for it: the prompt once."""
+        return packed_length(self.ids)
 
 
 def reward(
@@ -80,6 +89,7 @@ def reward(
     seed: int,
     progress: Progress,
     lora: LoRAConfig = NO_LORA,
+    compute: ComputeConfig = COMPUTE,
 ) -> dict[str, Any]:
     """Fit a reward model that starts from the language model in ``model`` and write it to ``out``.
 
@@ -90,10 +100,10 @@ def reward(
     model (``check_out``) that PPO never maximises, the rest train the first.
     """
     parts = _split(config, [row for path in rankings for row in read_jsonl(path, Ranking)], check_out is not None, seed)
-    same = (demonstrations, seed, progress, lora)
-    summary = _fit(config, "reward", model, parts["train"], parts["heldout"], out, *same)
+    fit = partial(_fit, config, compute, lora, model, parts["heldout"], demonstrations, seed, progress)
+    summary = fit("reward", parts["train"], out)
     if check_out is not None and config.check_share > 0:
-        fitted = _fit(config, "reward-check", model, parts["check"], parts["heldout"], check_out, *same)
+        fitted = fit("reward-check", parts["check"], check_out)
         if "heldout_accuracy" in fitted:  # few rankings may leave none to measure on
             summary["check_heldout_accuracy"] = fitted["heldout_accuracy"]
     return summary
@@ -111,38 +121,43 @@ def _split(config: RewardConfig, rows: list[Ranking], check: bool, seed: int) ->
 
 def _fit(
     config: RewardConfig,
-    name: str,
+    compute: ComputeConfig,
+    lora: LoRAConfig,
     model: Path,
-    rankings: list[Ranking],
     heldout: list[Ranking],
-    out: Path,
     demonstrations: Path,
     seed: int,
     progress: Progress,
-    lora: LoRAConfig,
+    name: str,
+    rankings: list[Ranking],
+    out: Path,
 ) -> dict[str, Any]:
-    trunk, text = load_language_model(model), Tokenizer.load(model)
+    trunk, text = open_language_model(model)
     if lora.rank:
         trunk = fresh_adapters(trunk, lora, seed, name)
     trunk.gradient_checkpointing = config.gradient_checkpointing
-    length = trunk.config.max_position_embeddings
+    network = ScalarModel(trunk)
+    network.initialise_head(torch_rng(seed, name, "head"))
+    place(network, compute)
+    compile_blocks(network, compute)
+    length = trunk.context
     learnt = _render_all(text, rankings, length)
     if not learnt:
         raise InputError(
             f"{name}: no ranking has a strict preference among {len(rankings)}; all are ties or there are none"
         )
     unseen = _render_all(text, heldout, length)
-    network = ScalarModel(trunk)
-    network.initialise_head(torch_rng(seed, name, "head"))
     steps = steps_of(len(learnt), config.batch, config.epochs)
     optimizer = Optimizer(network, config)
+    measured: dict[int, dict[str, float]] = {}  # after so many steps
 
-    def losses(step: int, sums: dict[str, float]) -> Iterator[Tensor]:
+    def losses(step: int, sums: dict[str, float], padding: Padding) -> Iterator[Tensor]:
         batch = batch_at(step, count=len(learnt), batch=min(config.batch, len(learnt)), seed=seed, key=name)
         correct = pairs = 0.0
-        for at in range(0, len(batch), config.micro_prompts):
-            chosen = [learnt[i] for i in batch[at : at + config.micro_prompts]]
-            scores, ranks, mask, weights = ranking_scores(network, chosen, text.pad_id)
+        lengths = [learnt[i].length for i in batch]
+        for group in group_by_length(range(len(batch)), lengths, compute.token_budget):
+            chosen = [learnt[batch[place]] for place in sorted(group)]
+            scores, ranks, mask, weights = ranking_scores(network, chosen, text.pad_id, padding)
             loss, _ = kwise_loss_per_prompt(scores, ranks, mask)
             hits, counted = kwise_accuracy(scores.detach(), ranks, mask)
             correct, pairs = correct + float(hits), pairs + float(counted)
@@ -151,12 +166,13 @@ def _fit(
         sums["accuracy"] = correct / pairs
 
     def do_step(step: int) -> Metrics:
-        sums = {"tokens": 0.0}
+        sums, padding = {"tokens": 0.0}, Padding()
         scale = learning_rate_scale(config, step, steps)
-        metrics = optimize(optimizer, losses(step, sums), scale=scale, where=f"{name} step {step}")
+        metrics = optimize(optimizer, losses(step, sums, padding), scale=scale, where=f"{name} step {step}")
         if unseen and ((step + 1) % max(1, steps // 4) == 0 or step + 1 == steps):
-            metrics |= {f"heldout_{key}": value for key, value in measure(network, unseen, text.pad_id).items()}
-        return metrics | sums
+            measured[step + 1] = measure(network, unseen, text.pad_id)
+            metrics |= {f"heldout_{key}": value for key, value in measured[step + 1].items()}
+        return metrics | sums | {"padding": padding.share}
 
     with progress.stage(name, out) as stage:
         train(
@@ -177,14 +193,15 @@ def _fit(
     if lora.rank:
         save_adapters(network, out / FOLDER, lora, model)
     (out / CHECKPOINT).unlink(missing_ok=True)
-    after = float(demonstration_scores(load_scalar_model(out), text, demonstrations).mean())
+    after = float(demonstration_scores(place(load_scalar_model(out), compute), text, demonstrations).mean())
     if not abs(after) <= 1e-3:
         raise InputError(
             f"{out}: demonstrations score {after:+.4f} on average after reloading, not 0; the save is not whole"
         )
     summary = {"steps": steps, "rankings": len(learnt), "truncated": truncated, "demonstration_mean": after}
     if unseen:
-        summary |= {f"heldout_{key}": value for key, value in measure(network, unseen, text.pad_id).items()}
+        figures = measured.get(steps) or measure(network, unseen, text.pad_id)  # a restart may find every step done
+        summary |= {f"heldout_{key}": value for key, value in figures.items()}
         summary["longer_wins"] = longer_wins(heldout)
     return summary
 
@@ -197,8 +214,7 @@ def _render_all(text: Tokenizer, rankings: list[Ranking], length: int) -> list[R
             continue
         key = (one.prompt_id, *(response.text for response in one.responses))
         if key not in elements:
-            replies = [Message(role="assistant", content=response.text) for response in one.responses]
-            whole = [render(text, [*one.messages, reply], length) for reply in replies]
+            whole = render_replies(text, one.messages, [response.text for response in one.responses], length)
             cut = sum(rendered.truncated for rendered in whole)
             elements[key] = RankedIds([rendered.ids for rendered in whole], [], cut)
         elements[key].rankings.append(one.ranks)
@@ -206,14 +222,14 @@ def _render_all(text: Tokenizer, rankings: list[Ranking], length: int) -> list[R
 
 
 def ranking_scores(
-    model: ScalarModel, batch: Sequence[RankedIds], pad_id: int
+    model: ScalarModel, batch: Sequence[RankedIds], pad_id: int, padding: Padding | None = None
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Scores, ranks and mask, (R, K) each, and weights (R,), for the R rankings of P prompts.
 
     One forward pass a response, never one a pair or a labeler, and the prompt before them once; the weights of
     a prompt's rankings sum to 1.
     """
-    flat = packed_scores(model, [one.ids for one in batch], pad_id)
+    flat = packed_scores(model, [one.ids for one in batch], pad_id, padding)
     width = max(len(one.ids) for one in batch)
     count = sum(len(one.rankings) for one in batch)
     places = torch.zeros(count, width, dtype=torch.int64)  # where each score lies in ``flat``
@@ -230,6 +246,7 @@ def ranking_scores(
             weights[row] = 1 / len(one.rankings)
             row += 1
         start += k
+    places, ranks, mask, weights = (tensor.to(flat.device) for tensor in (places, ranks, mask, weights))
     return flat[places].masked_fill(~mask, 0.0), ranks, mask, weights
 
 
@@ -256,9 +273,11 @@ def longer_wins(rankings: Sequence[Ranking]) -> float:
 
 
 def demonstration_scores(model: ScalarModel, text: Tokenizer, demonstrations: Path) -> Tensor:
-    """The score of every demonstration, (N,)."""
-    length = model.trunk.config.max_position_embeddings
+    """The scores of the demonstrations that set the zero, (N,): the same ones each time, drawn if there are many."""
+    length = model.trunk.context
     records = read_jsonl(demonstrations, Demonstration)
+    drawn = numpy_rng(0, "reward", "zero").permutation(len(records))[:ZERO_DEMONSTRATIONS]
+    records = [records[i] for i in sorted(drawn)]
     return sequence_scores(model, [render(text, record.messages, length).ids for record in records], text.pad_id)
 
 

@@ -12,9 +12,9 @@ from preceptor.files import read_jsonl, write_jsonl
 from preceptor.generation.engine import generate
 from preceptor.generation.sampling import SamplingConfig
 from preceptor.keyed import numpy_rng
-from preceptor.models.checkpoint import load_language_model
+from preceptor.models.checkpoint import open_language_model
+from preceptor.models.compute import COMPUTE, ComputeConfig, place
 from preceptor.text.conversation import render_prompt
-from preceptor.text.tokenizer import Tokenizer
 from preceptor.training.progress import Progress
 
 
@@ -33,7 +33,14 @@ class SampleConfig(Config):
 
 
 def sample(
-    config: SampleConfig, *, models: dict[str, Path], prompts: Path, out: Path, seed: int, progress: Progress
+    config: SampleConfig,
+    *,
+    models: dict[str, Path],
+    prompts: Path,
+    out: Path,
+    seed: int,
+    progress: Progress,
+    compute: ComputeConfig = COMPUTE,
 ) -> dict[str, Any]:
     """Write up to K different responses for each chosen prompt to the file ``out``.
 
@@ -49,7 +56,7 @@ def sample(
         stage.start(total)
         for name, path in models.items():
             texts, cut = _responses(
-                config, path, name, chosen, per_model, seed, lambda n, base=generated: stage.log(base + n)
+                config, compute, path, name, chosen, per_model, seed, lambda n, base=generated: stage.log(base + n)
             )
             generated += len(chosen) * per_model
             truncated = max(truncated, cut)
@@ -75,12 +82,20 @@ def _choose(prompts: list[Prompt], count: int, seed: int) -> list[Prompt]:
 
 
 def _responses(
-    config: SampleConfig, path: Path, name: str, prompts: list[Prompt], count: int, seed: int, on_progress: Any
+    config: SampleConfig,
+    compute: ComputeConfig,
+    path: Path,
+    name: str,
+    prompts: list[Prompt],
+    count: int,
+    seed: int,
+    on_progress: Any,
 ) -> tuple[list[list[str]], int]:
     """The texts of ``count`` responses to each prompt, and how many prompts had to be truncated."""
-    model, tokenizer = load_language_model(path), Tokenizer.load(path)
+    model, tokenizer = open_language_model(path)
+    place(model, compute)
     sampling = SamplingConfig(temperature=config.temperature, max_new_tokens=config.max_new_tokens, seed=seed)
-    room = sampling.prompt_room(model.config.max_position_embeddings)
+    room = sampling.prompt_room(model.context)
     rendered = [render_prompt(tokenizer, prompt.messages, room) for prompt in prompts]
     groups = generate(
         model,

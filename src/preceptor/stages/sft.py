@@ -15,7 +15,8 @@ from preceptor.feedback.schema import Demonstration
 from preceptor.files import read_jsonl
 from preceptor.generation.sampling import SamplingConfig
 from preceptor.keyed import key_bits
-from preceptor.models.checkpoint import load_language_model, save_model
+from preceptor.models.checkpoint import open_language_model, save_model
+from preceptor.models.compute import COMPUTE, ComputeConfig, compile_blocks, place
 from preceptor.models.lora import NO_LORA, LoRAConfig, fresh_adapters
 from preceptor.models.peft import FOLDER, save_adapters
 from preceptor.models.transformer import Transformer
@@ -23,8 +24,7 @@ from preceptor.stages.corpus import read_corpus
 from preceptor.stages.sft_checkpoints import Trial, keep_if_best
 from preceptor.text.conversation import Rendered, render
 from preceptor.text.packing import pack_conversations
-from preceptor.text.tokenizer import Tokenizer
-from preceptor.training.batches import batch_at, steps_of
+from preceptor.training.batches import Padding, batch_at, group_by_length, steps_of
 from preceptor.training.corpus import next_token_loss, next_token_mask
 from preceptor.training.kept import restore
 from preceptor.training.loop import CHECKPOINT, Metrics, TrainingState, optimize, train
@@ -37,9 +37,6 @@ class SFTConfig(OptimizerConfig):
 
     epochs: float = Field(2.0, gt=0, description="Passes over the demonstrations.")
     batch: int = Field(24, ge=1, description="Demonstrations in one optimizer step.")
-    micro_rows: int = Field(
-        32, ge=1, description="Packed rows in one forward pass; changes memory and speed, not the result."
-    )
     pretrain_rows: int = Field(1, ge=0, description="Corpus rows mixed into each step, against forgetting; 0 for none.")
     pretrain_coef: float = Field(
         0.3, ge=0, description="Weight of the mean loss on those rows beside that on demonstrations."
@@ -76,6 +73,7 @@ def sft(
     seed: int,
     progress: Progress,
     lora: LoRAConfig = NO_LORA,
+    compute: ComputeConfig = COMPUTE,
 ) -> dict[str, Any]:
     """Fine-tune the language model in ``model`` on a file of demonstrations and write it to ``out``.
 
@@ -84,12 +82,13 @@ def sft(
     corpus rows. With ``lora`` only adapters over ``model`` are trained; ``out`` is the merged model all the same, and
     ``out/adapter`` has them alone.
     """
-    network = load_language_model(model)
+    network, text = open_language_model(model)
+    place(network, compute).train()
     if lora.rank:
         network = fresh_adapters(network, lora, seed, "sft", dropout=True)
     network.gradient_checkpointing = config.gradient_checkpointing
-    text = Tokenizer.load(model)
-    length = network.config.max_position_embeddings
+    compile_blocks(network, compute)
+    length = network.context
     records = read_jsonl(demonstrations, Demonstration)
     shares = {"train": 1 - config.heldout_share, "heldout": config.heldout_share}
     parts = split_by(records, lambda record: record.prompt_id, shares, seed)
@@ -106,16 +105,16 @@ def sft(
     trial = None
     if reward is not None and config.keep == "best":
         sampling = SamplingConfig(max_new_tokens=config.max_new_tokens, seed=seed)
-        trial = Trial.read(reward, unseen[: config.reward_prompts], text, length, sampling)
+        trial = Trial.read(reward, unseen[: config.reward_prompts], text, length, sampling, compute)
     optimizer = Optimizer(network, config)
     state = TrainingState({"model": network}, {"model": optimizer})
 
-    def losses(step: int, sums: dict[str, float]) -> Iterator[Tensor]:
+    def losses(step: int, sums: dict[str, float], padding: Padding) -> Iterator[Tensor]:
         taken = batch_at(step, count=len(rendered), batch=min(config.batch, len(rendered)), seed=seed, key="sft")
         batch = [rendered[i] for i in taken]
         trained = sum(sum(conversation.mask) for conversation in batch)
         names = [key_bits(seed, "sft", "dropout", step, place) for place in range(len(batch))] if dropout else None
-        for loss in conversation_losses(network, batch, text.pad_id, config.micro_rows, names):
+        for loss in conversation_losses(network, batch, text.pad_id, compute.token_budget, padding, names):
             sums["demonstration_loss"] += float(loss.detach()) / trained
             yield loss / trained
         sums["tokens"] = sum(len(conversation.ids) for conversation in batch)
@@ -130,16 +129,16 @@ def sft(
             yield config.pretrain_coef * loss
 
     def do_step(step: int) -> Metrics:
-        sums = {"demonstration_loss": 0.0}
+        sums, padding = {"demonstration_loss": 0.0}, Padding()
         scale = learning_rate_scale(config, step, steps)
-        metrics = optimize(optimizer, losses(step, sums), scale=scale, where=f"sft step {step}")
+        metrics = optimize(optimizer, losses(step, sums, padding), scale=scale, where=f"sft step {step}")
         if unseen_rendered and ((step + 1) % per_epoch == 0 or step + 1 == steps):
-            metrics["heldout_loss"] = conversation_loss(network, unseen_rendered, text.pad_id, config.micro_rows)
+            metrics["heldout_loss"] = conversation_loss(network, unseen_rendered, text.pad_id, compute.token_budget)
             if trial is not None:
                 metrics["heldout_reward"] = trial.score(network)
             if config.keep == "best":
                 keep_if_best(state, network, step + 1, metrics)
-        return metrics | sums
+        return metrics | sums | {"padding": padding.share}
 
     with progress.stage("sft", out) as stage:
         train(state, steps, do_step, checkpoint=out / CHECKPOINT, stage=stage)
@@ -160,30 +159,38 @@ def sft(
     if best is not None:  # provenance and report look for ``kept_step``
         summary |= {"kept_step": best["step"], "kept": best}
     if unseen_rendered:
-        summary["heldout_loss"] = conversation_loss(network, unseen_rendered, text.pad_id, config.micro_rows)
+        summary["heldout_loss"] = conversation_loss(network, unseen_rendered, text.pad_id, compute.token_budget)
     return summary
 
 
 def conversation_losses(
-    model: Transformer, batch: Sequence[Rendered], pad_id: int, micro_rows: int, names: Sequence[int] | None = None
+    model: Transformer,
+    batch: Sequence[Rendered],
+    pad_id: int,
+    token_budget: int,
+    padding: Padding | None = None,
+    names: Sequence[int] | None = None,
 ) -> Iterator[Tensor]:
-    """Sums of the loss over the trained tokens of packed conversations, one a micro-batch.
+    """Sums of the loss over the trained tokens, one a micro-batch: conversations of similar length, packed.
 
-    ``names``, one a conversation, name the draws of the adapters' dropout; without them there is none.
+    The share of padding goes into ``padding``. ``names``, one a conversation, name the draws of the adapters' dropout;
+    without them there is none.
     """
-    packed = pack_conversations(batch, max(len(conversation.ids) for conversation in batch), pad_id)
-    ids, segments = torch.from_numpy(packed.ids).long(), torch.from_numpy(packed.segments).long()
-    target = torch.from_numpy(packed.mask)[:, 1:] & next_token_mask(segments)
-    noise = None
-    if names is not None:
-        noise = torch.zeros_like(ids)
-        for row, members in enumerate(packed.rows):
-            drawn = torch.cat([token_noise(names[i], len(batch[i].ids)) for i in members])
-            noise[row, : len(drawn)] = drawn
-    for at in range(0, ids.shape[0], micro_rows):
-        part = slice(at, at + micro_rows)
-        noise_BT = None if noise is None else noise[part]
-        yield next_token_loss(model, ids[part], segments[part], target[part], noise_BT=noise_BT)
+    lengths = [len(conversation.ids) for conversation in batch]
+    for group in group_by_length(range(len(batch)), lengths, token_budget):
+        members = sorted(group)
+        packed = pack_conversations([batch[i] for i in members], lengths[group[0]], pad_id)
+        ids, segments = torch.from_numpy(packed.ids).long(), torch.from_numpy(packed.segments).long()
+        if padding is not None:
+            padding.count(segments)
+        noise = None
+        if names is not None:
+            noise = torch.zeros_like(ids)
+            for row, inside in enumerate(packed.rows):
+                drawn = torch.cat([token_noise(names[members[i]], lengths[members[i]]) for i in inside])
+                noise[row, : len(drawn)] = drawn
+        target = torch.from_numpy(packed.mask)[:, 1:] & next_token_mask(segments)
+        yield next_token_loss(model, ids, segments, target, noise_BT=noise)
 
 
 def token_noise(name: int, count: int) -> Tensor:
@@ -192,7 +199,7 @@ def token_noise(name: int, count: int) -> Tensor:
 
 
 @torch.no_grad()
-def conversation_loss(model: Transformer, batch: Sequence[Rendered], pad_id: int, micro_rows: int) -> float:
+def conversation_loss(model: Transformer, batch: Sequence[Rendered], pad_id: int, token_budget: int) -> float:
     """Mean loss over the trained tokens of conversations, nats per token."""
     trained = sum(sum(conversation.mask) for conversation in batch)
-    return sum(float(loss) for loss in conversation_losses(model, batch, pad_id, micro_rows)) / trained
+    return sum(float(loss) for loss in conversation_losses(model, batch, pad_id, token_budget)) / trained

@@ -15,6 +15,7 @@ from preceptor.feedback.schema import Demonstration
 from preceptor.generation.engine import generate
 from preceptor.generation.sampling import SamplingConfig
 from preceptor.models.checkpoint import load_scalar_model
+from preceptor.models.compute import COMPUTE, ComputeConfig, place
 from preceptor.models.heads import ScalarModel
 from preceptor.models.transformer import Transformer
 from preceptor.text.conversation import Message, render, render_prompt
@@ -38,18 +39,24 @@ class Trial:
 
     @classmethod
     def read(
-        cls, reward: Path, unseen: Sequence[Demonstration], tokenizer: Tokenizer, context: int, sampling: SamplingConfig
+        cls,
+        reward: Path,
+        unseen: Sequence[Demonstration],
+        tokenizer: Tokenizer,
+        context: int,
+        sampling: SamplingConfig,
+        compute: ComputeConfig = COMPUTE,
     ) -> "Trial":
         """Load the reward model; one that reads other tokens than ``tokenizer`` writes is an :class:`InputError`."""
         if not unseen:
             raise InputError(f"{reward}: has no held-out prompt to choose the SFT model by; raise sft.heldout_share")
-        scorer, reads = load_scalar_model(reward), Tokenizer.load(reward)
+        scorer, reads = place(load_scalar_model(reward), compute), Tokenizer.load(reward)
         asked: dict[str, list[Message]] = {row.prompt_id: row.messages[:-1] for row in unseen}
         if any(render(reads, row.messages).ids != render(tokenizer, row.messages).ids for row in unseen[:8]):
             raise InputError(
                 f"{reward}: reads other tokens than the model writes; give a reward model of its tokenizer"
             )
-        room = sampling.prompt_room(min(context, scorer.trunk.config.max_position_embeddings))
+        room = sampling.prompt_room(min(context, scorer.trunk.context))
         prompts = [render_prompt(tokenizer, messages, room).ids for messages in asked.values()]
         return cls(scorer, tokenizer, prompts, [("sft", name) for name in asked], sampling)
 

@@ -85,6 +85,26 @@ def render_prompt(tokenizer: Tokenizer, messages: Sequence[Message], max_length:
     return _fit(tokenizer, messages, max_length)
 
 
+def render_replies(
+    tokenizer: Tokenizer, messages: Sequence[Message], replies: Sequence[str], max_length: int | None = None
+) -> list[Rendered]:
+    """Several replies to one prompt, each as :func:`render` would, but cut alike: their prompt stays one and the same.
+
+    Cut one by one, each would keep as much of the prompt as its own length leaves: replies would be compared after
+    different prompts, and what they share could not be computed once. So the prompt makes room for the longest reply,
+    of which half of ``max_length`` counts at most.
+    """
+    talks = [[*messages, Message(role="assistant", content=reply)] for reply in replies]
+    whole = [render(tokenizer, talk) for talk in talks]
+    longest = max((len(one.ids) for one in whole), default=0)
+    if max_length is None or longest <= max_length:
+        return whole
+    prompt = len(render_prompt(tokenizer, messages).ids)
+    cut = max(0, prompt + min(longest - prompt, max_length // 2) - max_length)
+    lengths = [min(max_length, len(one.ids) - cut) for one in whole]
+    return [render(tokenizer, talk, length) for talk, length in zip(talks, lengths, strict=True)]
+
+
 def _check_last(messages: Sequence[Message], role: Role, what: str) -> None:
     if not messages:
         raise InputError(f"{what} has no messages; give it at least one")

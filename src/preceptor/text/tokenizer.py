@@ -162,6 +162,11 @@ class Tokenizer:
         return self._specials.ids
 
     @property
+    def has_own_template(self) -> bool:
+        """Whether conversations are laid out by a chat template of the model's own."""
+        return not isinstance(self.layout, OurLayout)
+
+    @property
     def role_ids(self) -> dict[Role, int]:
         """The role markers of our layout; none with a chat template."""
         return self.layout.role_ids if isinstance(self.layout, OurLayout) else {}

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+from torch import Tensor
 
 from preceptor.keyed import numpy_rng
 
@@ -26,6 +27,23 @@ def batch_at(step: int, *, count: int, batch: int, seed: int, key: str) -> list[
         indices += taken
         position += len(taken)
     return indices
+
+
+class Padding:
+    """How much of what was computed is padding, over the passes of a step."""
+
+    def __init__(self) -> None:
+        self.positions = self.tokens = 0
+
+    def count(self, segments_BT: Tensor) -> None:
+        """Take a batch in; its segment 0 is padding."""
+        self.positions += segments_BT.numel()
+        self.tokens += int((segments_BT != 0).sum())
+
+    @property
+    def share(self) -> float:
+        """0 to 1; 0 if nothing was counted."""
+        return 1 - self.tokens / self.positions if self.positions else 0.0
 
 
 _ORDERS: dict[tuple[int, str, int, int], list[int]] = {}

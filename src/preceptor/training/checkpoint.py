@@ -5,17 +5,18 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors.torch import save_file
 from torch import Tensor
 
 from preceptor.errors import InputError
-from preceptor.files import write_atomic
+from preceptor.files import file_atomic
 
 
 def write_state(path: Path, tensors: dict[str, Tensor], values: dict[str, Any]) -> None:
     """Replace ``path`` by the tensors and the JSON-able ``values``, wholly or not at all."""
-    whole = {name: tensor.detach().contiguous().clone() for name, tensor in tensors.items()}
-    write_atomic(path, save(whole, metadata={"values": json.dumps(values)}))
+    whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    with file_atomic(path) as partial:
+        save_file(whole, partial, metadata={"values": json.dumps(values)})
 
 
 def read_state(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -74,10 +74,12 @@ def next_token_loss(
 ) -> Tensor:
     """Sum of the cross-entropy in nats over the positions t with ``target_BT[:, t]``, each predicting token t + 1.
 
-    ``target_BT`` is (B, T - 1). With ``isolate`` a token sees its own segment only; without, the whole row
-    before it, as GPT-2 and GPT-3 were trained. ``noise_BT``: see :meth:`Transformer.hidden`.
+    ``target_BT`` is (B, T - 1). The arguments may lie on another device than the model. With ``isolate`` a token sees
+    its own segment only; without, the whole row before it, as GPT-2 and GPT-3 were trained. ``noise_BT``: see
+    :meth:`Transformer.hidden`.
     """
-    noise_BT = None if noise_BT is None else noise_BT.to(ids_BT.device)
+    ids_BT, segments_BT, target_BT = (tensor.to(model.device) for tensor in (ids_BT, segments_BT, target_BT))
+    noise_BT = None if noise_BT is None else noise_BT.to(model.device)
     # The last column predicts nothing; it is computed because attention likes round lengths far better.
     only = F.pad(target_BT, (0, 1))
     hidden = model.hidden(ids_BT, segments_BT if isolate else None, only_BT=only, noise_BT=noise_BT)

@@ -74,8 +74,10 @@ def train(
 ) -> None:
     """Do the steps that are left, log each, and save the state from time to time.
 
-    When checkpoints are written depends on the clock; what is trained does not.
+    When checkpoints are written depends on the clock; what is trained does not. The state of a large model takes long
+    to write, so about a twentieth of the time goes into that at most.
     """
+    wait = checkpoint_seconds
     if checkpoint.exists():
         state.load(checkpoint)
     stage.start(steps, done=state.step)
@@ -85,9 +87,11 @@ def train(
         state.step = step + 1
         tokens = int(metrics.pop("tokens", 0))
         stage.log(state.step, tokens=tokens, **metrics)
-        if time.monotonic() - saved > checkpoint_seconds and state.step < steps:
+        if time.monotonic() - saved > wait and state.step < steps:
+            began = time.monotonic()
             state.save(checkpoint)
             saved = time.monotonic()
+            wait = max(checkpoint_seconds, 19 * (saved - began - 1))  # a second is little to pay in any case
 
 
 def optimize(optimizer: Optimizer, losses: Iterable[Tensor], *, scale: float, where: str) -> Metrics:

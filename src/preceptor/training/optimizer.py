@@ -63,11 +63,19 @@ def _in_block(name: str) -> bool:
 
 
 class Optimizer:
-    """Takes one step at a time; its state is plain tensors by name, so that it can be saved without pickle."""
+    """Takes one step at a time; its state is plain tensors by name, so that it can be saved without pickle.
+
+    Weights that a model holds in 16 bits have masters in float32 here, which take the steps and are rounded to the
+    model's after each: 8 bits of a weight would swallow most updates.
+    """
 
     def __init__(self, module: nn.Module, config: OptimizerConfig):
         self.config = config
-        named = {name: p for name, p in module.named_parameters() if p.requires_grad}
+        self.trained = {name: p for name, p in module.named_parameters() if p.requires_grad}
+        self.masters = {
+            name: nn.Parameter(p.detach().float()) for name, p in self.trained.items() if p.dtype != torch.float32
+        }
+        named = self.trained | self.masters
         self.muon = {n: p for n, p in named.items() if config.optimizer == "muon" and p.ndim == 2 and _in_block(n)}
         self.rest = {name: p for name, p in named.items() if name not in self.muon}
         self.momentum = {name: torch.zeros_like(p) for name, p in self.muon.items()}
@@ -82,15 +90,21 @@ class Optimizer:
 
     @property
     def parameters(self) -> list[nn.Parameter]:
-        """Everything that is trained."""
-        return [*self.muon.values(), *self.rest.values()]
+        """The model's own, which have the gradients."""
+        return list(self.trained.values())
 
     def step(self, scale: float) -> None:
         """Move every parameter by its gradient; ``scale`` is the schedule's factor on the peak rates."""
+        for name, master in self.masters.items():
+            gradient = self.trained[name].grad
+            master.grad = None if gradient is None else gradient.float()
         for group in self.adamw.param_groups:
             group["lr"] = self.config.lr * scale
         self.adamw.step()
         self._muon_step(self.config.muon_lr * scale)
+        for name, master in self.masters.items():
+            master.grad = None
+            self.trained[name].data.copy_(master.detach())
 
     @torch.no_grad()
     def _muon_step(self, lr: float) -> None:
@@ -121,6 +135,7 @@ class Optimizer:
     def state(self) -> dict[str, Tensor]:
         """Every number that the next step depends on."""
         tensors = {f"muon.{name}": momentum for name, momentum in self.momentum.items()}
+        tensors |= {f"master.{name}": master.detach() for name, master in self.masters.items()}
         for name, parameter in self.rest.items():
             for key, value in self.adamw.state.get(parameter, {}).items():
                 tensors[f"adamw.{name}/{key}"] = value
@@ -130,7 +145,11 @@ class Optimizer:
         """Take back what :meth:`state` gave."""
         for name, momentum in self.momentum.items():
             momentum.copy_(tensors[f"muon.{name}"])
+        for name, master in self.masters.items():
+            master.data.copy_(tensors[f"master.{name}"])
         for key, value in tensors.items():
             if key.startswith("adamw."):
                 name, part = key.removeprefix("adamw.").rsplit("/", 1)
-                self.adamw.state[self.rest[name]][part] = value.clone()
+                parameter = self.rest[name]
+                device = value.device if part == "step" else parameter.device  # AdamW counts its steps on the CPU
+                self.adamw.state[parameter][part] = value.clone().to(device)

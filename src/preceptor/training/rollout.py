@@ -20,14 +20,12 @@ from preceptor.models.transformer import Transformer
 from preceptor.text.packing import pad_batch
 from preceptor.text.tokenizer import Tokenizer
 from preceptor.training.batches import group_by_length
-from preceptor.training.scoring import sequence_scores
-
-TOKEN_BUDGET = 4096  # padded tokens of one pass
+from preceptor.training.scoring import TOKEN_BUDGET, sequence_scores
 
 
 @dataclass(frozen=True)
 class Rollout:
-    """A batch of episodes."""
+    """A batch of episodes. It lies on the CPU; a pass takes its part to the device of a model."""
 
     ids: Tensor  # (B, T) int64
     segments: Tensor  # (B, T) int64, 1 real, 0 padding
@@ -50,9 +48,13 @@ class Rollout:
             parts[one.name] = tensor
         return Rollout(**parts)
 
-    def groups(self, rows: Sequence[int]) -> list[list[int]]:
-        """Micro-batches of episodes of similar length."""
-        return group_by_length(rows, self.segments.sum(1).tolist(), TOKEN_BUDGET)
+    def groups(self, rows: Sequence[int], token_budget: int) -> list[list[int]]:
+        """Micro-batches of episodes of similar length, of at most so many tokens with their padding."""
+        return group_by_length(rows, self.segments.sum(1).tolist(), token_budget)
+
+    def to(self, device: torch.device) -> "Rollout":
+        """The same on a device."""
+        return Rollout(**{one.name: getattr(self, one.name).to(device) for one in fields(self)})
 
     @property
     def lengths(self) -> Tensor:
@@ -65,8 +67,10 @@ def response_logprobs(
 ) -> tuple[Tensor, Tensor]:
     """Log-probabilities (B, T - 1) of the masked tokens, 0 elsewhere, and the entropy (N,) where they were drawn.
 
-    Hidden states of prompts and padding never meet the vocabulary, and many logits never exist together.
+    Hidden states of prompts and padding never meet the vocabulary, and many logits never exist together. The result is
+    on the model's device.
     """
+    ids_BT, segments_BT, mask = (tensor.to(model.device) for tensor in (ids_BT, segments_BT, mask))
     hidden = model.hidden(ids_BT[:, :-1], segments_BT[:, :-1], only_BT=mask)
     chosen, spread = linear_logprobs(hidden, model.head.weight, ids_BT[:, 1:][mask], temperature)
     return torch.zeros_like(mask, dtype=chosen.dtype).masked_scatter(mask, chosen), spread
@@ -74,6 +78,7 @@ def response_logprobs(
 
 def response_values(critic: ScalarModel, ids_BT: Tensor, segments_BT: Tensor, mask: Tensor) -> Tensor:
     """The critic's value (B, T - 1) of each state in which a response token is about to be drawn, 0 elsewhere."""
+    ids_BT, segments_BT, mask = (tensor.to(critic.trunk.device) for tensor in (ids_BT, segments_BT, mask))
     values = critic(ids_BT[:, :-1], segments_BT[:, :-1], only_BT=mask)
     return torch.zeros_like(mask, dtype=values.dtype).masked_scatter(mask, values)
 
@@ -135,12 +140,11 @@ def assess(
     ended = torch.tensor([one.finish_reason == "stop" for one in episodes])
     scores = sequence_scores(reward_model, sequences, tokenizer.pad_id) - no_end_penalty * ~ended
     bare = Rollout(ids, segments, mask, logprobs, torch.zeros_like(logprobs), torch.zeros_like(logprobs), scores, ended)
-    for rows in bare.groups(range(len(episodes))):
+    for rows in bare.groups(range(len(episodes)), TOKEN_BUDGET):
         part = bare.take(rows)
         width = part.mask.shape[1]
         index = torch.tensor(rows)
-        bare.ref_logprobs[index, :width] = response_logprobs(
-            reference, part.ids, part.segments, part.mask, temperature
-        )[0]
-        bare.values[index, :width] = response_values(critic, part.ids, part.segments, part.mask)
+        theirs, _ = response_logprobs(reference, part.ids, part.segments, part.mask, temperature)
+        bare.ref_logprobs[index, :width] = theirs.cpu()
+        bare.values[index, :width] = response_values(critic, part.ids, part.segments, part.mask).cpu()
     return bare

@@ -11,17 +11,19 @@ from torch import Tensor
 from preceptor.models.heads import ScalarModel
 from preceptor.text.conversation import Rendered
 from preceptor.text.packing import pack_conversations
-from preceptor.training.batches import group_by_length
+from preceptor.training.batches import Padding, group_by_length
 
 TOKEN_BUDGET = 4096  # padded tokens of one pass without gradients
 
 
-def packed_scores(model: ScalarModel, groups: Sequence[Sequence[Sequence[int]]], pad_id: int) -> Tensor:
+def packed_scores(
+    model: ScalarModel, groups: Sequence[Sequence[Sequence[int]]], pad_id: int, padding: Padding | None = None
+) -> Tensor:
     """The score (N,) of each of N sequences at its last token, differentiable, in the order of the groups.
 
     The sequences of a group begin alike, as the responses to one prompt do: what they share is computed
     once, and each goes on from it as a branch of its own. Several groups share a row. No score depends on
-    its neighbours or on padding.
+    its neighbours or on padding, whose share goes into ``padding``. On the model's device.
     """
     trees = [_Tree.of(group) for group in groups]
     whole = [Rendered(tree.ids, [False] * len(tree.ids), False) for tree in trees]
@@ -38,13 +40,23 @@ def packed_scores(model: ScalarModel, groups: Sequence[Sequence[Sequence[int]]],
             ends_BT[row, [start + end for end in trees[i].ends]] = True
             order.extend(range(first[i], first[i + 1]))
             start = stop
+    device = model.trunk.device
+    segments = torch.from_numpy(packed.segments).long()
+    if padding is not None:
+        padding.count(segments)
+    alone = all(len(group) == 1 for group in groups)
     scores: Tensor = model(
-        torch.from_numpy(packed.ids).long(),
-        torch.from_numpy(packed.segments).long(),
-        branches_BT=None if all(len(group) == 1 for group in groups) else torch.from_numpy(branches_BT).long(),
-        only_BT=torch.from_numpy(ends_BT),
+        torch.from_numpy(packed.ids).long().to(device),
+        segments.to(device),
+        branches_BT=None if alone else torch.from_numpy(branches_BT).long().to(device),
+        only_BT=torch.from_numpy(ends_BT).to(device),
     )
-    return scores[torch.from_numpy(np.argsort(order))]
+    return scores[torch.from_numpy(np.argsort(order)).to(device)]
+
+
+def packed_length(sequences: Sequence[Sequence[int]]) -> int:
+    """How many tokens :func:`packed_scores` computes for a group."""
+    return len(_Tree.of(sequences).ids)
 
 
 class _Tree(NamedTuple):
@@ -69,8 +81,8 @@ class _Tree(NamedTuple):
 
 @torch.no_grad()
 def sequence_scores(model: ScalarModel, sequences: Sequence[Sequence[int]], pad_id: int) -> Tensor:
-    """:func:`packed_scores` for any number of sequences, in batches of similar length, without gradients."""
+    """:func:`packed_scores` of any number of sequences, in batches of similar length, without gradients, on the CPU."""
     scores = torch.zeros(len(sequences))
     for group in group_by_length(range(len(sequences)), [len(ids) for ids in sequences], TOKEN_BUDGET):
-        scores[group] = packed_scores(model, [[sequences[i]] for i in group], pad_id)
+        scores[group] = packed_scores(model, [[sequences[i]] for i in group], pad_id).cpu()
     return scores
