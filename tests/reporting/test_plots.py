@@ -52,8 +52,8 @@ def test_no_marker_colour_is_left() -> None:
 def test_a_frontier_without_gold_has_one_panel() -> None:
     reward = Series("score", [0.0, 1.0], [0.0, 2.0])
     gold = Series("gold", [0.0, 1.0], [0.0, -1.0], low=[-0.1, -1.1], high=[0.1, -0.9])
-    one = plots.frontier("f", [reward], None, kept=1.0, xlabel="KL", description="d")
-    two = plots.frontier("f", [reward], gold, kept=None, xlabel="KL", description="d")
+    one = plots.frontier("f", [reward], [], kept=1.0, xlabel="KL", description="d")
+    two = plots.frontier("f", [reward], [("Gold score", gold)], kept=None, xlabel="KL", description="d")
     assert "Gold" not in one
     assert "kept" in one
     assert "Gold" in two
