@@ -5,7 +5,7 @@ The toy world is made on first use, in seconds: five names, four verbs, and labe
 
 import json
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
@@ -23,6 +23,14 @@ from preceptor.text.tokenizer import Tokenizer
 from preceptor.training.progress import Progress
 
 torch.set_num_threads(1)  # the models are tiny: more threads only wait for each other
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    """What the command line sets in one test is not left to the next: another count of threads rounds otherwise."""
+    yield
+    torch.set_num_threads(1)
+
 
 NAMES = ["ann", "bob", "cat", "dan", "eve"]
 VERBS = ["likes", "sees", "hates", "hears"]
