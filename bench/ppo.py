@@ -39,7 +39,7 @@ from preceptor.stages.ppo import PPOConfig, _Learner  # noqa: E402
 from preceptor.stages.ppo_models import Models  # noqa: E402
 from preceptor.training.rollout import collect  # noqa: E402
 
-NO_END = SimpleNamespace(pad_id=0, eos_id=None)  # stands for a tokenizer: no token ends a response
+NO_END = SimpleNamespace(pad_id=0, eos_ids=())  # stands for a tokenizer: no token ends a response
 
 
 class Ours:
