@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from preceptor.evaluation.judges import GoldJudge
-from preceptor.evaluation.statistics import mean_with_interval
+from preceptor.statistics import mean_with_interval
 from preceptor.files import read_json, read_jsonl
 
 

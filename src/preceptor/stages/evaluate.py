@@ -25,7 +25,7 @@ from preceptor.evaluation.perplexity import perplexities
 from preceptor.evaluation.reward_measures import on_rankings, on_the_world
 from preceptor.evaluation.scoring import reward_scores, sequence_kl
 from preceptor.evaluation.snapshots import snapshots_of
-from preceptor.evaluation.statistics import mean_with_interval
+from preceptor.statistics import mean_with_interval
 from preceptor.evaluation.truthfulness import claim_shares
 from preceptor.feedback.schema import Document, Prompt, Ranking
 from preceptor.files import read_jsonl, write_json, write_jsonl
