@@ -74,7 +74,7 @@ class Store:
 
 
 def database_url(database: str | Path) -> URL:
-    """The URL that a user's word stands for: a path is an SQLite file. :class:`InputError` if there is no sense in it."""
+    """The URL that a user's word stands for: a path is an SQLite file. :class:`InputError` if it makes no sense."""
     text = str(database)
     if "://" not in text:
         return URL.create("sqlite", database=str(Path(text).expanduser()))

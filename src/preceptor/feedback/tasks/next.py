@@ -1,8 +1,8 @@
 """Handing out work: which slot a labeler gets next.
 
 In one short transaction a free slot is found and taken, so nobody else can have it. Highest priority first,
-then the item that came first, so items are finished one after another. Left out is what the labeler has done, skipped, or
-written herself. What she let lapse or gave back comes again only when there is nothing else.
+then the item that came first, so items are finished one after another. Left out is what the labeler has done,
+skipped, or written herself. What she let lapse or gave back comes again only when there is nothing else.
 """
 
 import secrets
@@ -15,7 +15,7 @@ from sqlalchemy import ColumnElement, Connection, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from preceptor.feedback.store import Store
-from preceptor.feedback.store.errors import Forbidden, NotFound
+from preceptor.feedback.store.errors import ForbiddenError, NotFoundError
 from preceptor.feedback.store.published import latest_version
 from preceptor.feedback.store.settings import seed
 from preceptor.feedback.store.tables import (
@@ -65,17 +65,18 @@ def _places(store: Store, person_id: int, queue: str | None) -> list[_Place]:
     with store.reading() as connection:
         status = connection.execute(select(Person.status).where(Person.id == person_id)).scalar_one_or_none()
         if status is None:
-            raise NotFound("there is no such person")
+            raise NotFoundError("there is no such person")
         if status != "active":
-            raise Forbidden("this account is suspended; ask the admin")
+            raise ForbiddenError("this account is suspended; ask the admin")
         wanted = select(Queue.id, Queue.name, Queue.kind, Queue.lock_seconds, Queue.honeypot_rate, Queue.open)
         if queue is None:
-            wanted = wanted.where(Queue.open).order_by(Queue.priority.desc(), Queue.id)
+            live = select(Assignment.queue_id).where(Assignment.person_id == person_id, Assignment.state == "locked")
+            wanted = wanted.where(Queue.open | Queue.id.in_(live)).order_by(Queue.priority.desc(), Queue.id)
         else:
             wanted = wanted.where(Queue.name == queue)
         rows = connection.execute(wanted).all()
         if queue is not None and not rows:
-            raise NotFound(f"there is no queue {queue!r}")
+            raise NotFoundError(f"there is no queue {queue!r}")
         places = []
         for row in rows:
             mine = (Assignment.person_id == person_id) & (Assignment.queue_id == row.id)

@@ -6,13 +6,13 @@ from typing import Any
 from sqlalchemy import select
 
 from preceptor.feedback.store import Store
-from preceptor.feedback.store.errors import NotFound
+from preceptor.feedback.store.errors import NotFoundError
 from preceptor.feedback.store.tables import Assignment, Draft, Item, Queue, StoredPrompt, StoredResponse
 from preceptor.feedback.tasks.shapes import PromptWish, Task
 
 
 def task(store: Store, person_id: int, assignment: str) -> Task:
-    """The task of an assignment of this person, in whatever state; another's is :class:`NotFound`."""
+    """The task of an assignment of this person, in whatever state; another's is :class:`NotFoundError`."""
     query = (
         select(
             Assignment.id,
@@ -35,12 +35,12 @@ def task(store: Store, person_id: int, assignment: str) -> Task:
     with store.reading() as connection:
         row: Any = connection.execute(query).one_or_none()
         if row is None:
-            raise NotFound("there is no such task")
+            raise NotFoundError("there is no such task")
         first = [card[0] for card in row.shown]
         texts: dict[int, str] = {}
         if first:
             wanted = select(StoredResponse.id, StoredResponse.text).where(StoredResponse.id.in_(first))
-            texts = {number: text for number, text in connection.execute(wanted)}
+            texts = {found.id: found.text for found in connection.execute(wanted)}
     return Task(
         assignment=row.id,
         queue=row.name,
