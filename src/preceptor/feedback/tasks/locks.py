@@ -4,7 +4,7 @@ import json
 from datetime import datetime, timedelta
 from typing import Any, Literal, get_args
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, insert, literal_column, select, update
 
 from preceptor.feedback.store import Store
 from preceptor.feedback.store.errors import InvalidError, NotFoundError, StaleError
@@ -13,6 +13,8 @@ from preceptor.feedback.store.words import checked_text
 
 SkipReason = Literal["unclear", "language", "knowledge", "personal data", "disturbing", "broken", "other"]
 SKIP_REASONS: tuple[str, ...] = get_args(SkipReason)
+# Written out, and not a parameter: the indices on what is locked are for this condition only.
+LIVE = Assignment.state == literal_column("'locked'")
 MAX_DRAFT = 1_000_000  # characters of JSON
 MAX_NOTE = 10_000
 MAX_SECONDS = 30 * 86400.0
@@ -21,7 +23,7 @@ SETTLED = ("done", "skipped", "withdrawn")
 
 def extend(store: Store, person_id: int, assignment: str) -> datetime:
     """Work goes on: the lock runs anew; until when. :class:`StaleError` if the slot is another's by now."""
-    with store.writing() as connection:
+    with store.writing(durable=False) as connection:
         row = owned(connection, person_id, assignment)
         if row.state in SETTLED:
             raise StaleError(f"this task is {row.state}; take the next one")
@@ -37,7 +39,7 @@ def extend(store: Store, person_id: int, assignment: str) -> datetime:
 
 def release(store: Store, person_id: int, assignment: str) -> None:
     """Give a task back without a word; somebody else gets the slot. Its draft stays. Twice is once."""
-    with store.writing() as connection:
+    with store.writing(durable=False) as connection:
         row = owned(connection, person_id, assignment)
         if row.state in SETTLED:
             raise StaleError(f"this task is {row.state} already")
@@ -88,7 +90,7 @@ def save_draft(store: Store, person_id: int, assignment: str, payload: Any) -> d
         raise InvalidError("the draft is not JSON") from None
     if size > MAX_DRAFT:
         raise InvalidError(f"the draft is too long, {size:,} characters; shorten it to {MAX_DRAFT:,}")
-    with store.writing() as connection:
+    with store.writing(durable=False) as connection:
         row = owned(connection, person_id, assignment)
         if row.state in SETTLED:
             raise StaleError(f"this task is {row.state}; there is nothing to draft")
@@ -101,11 +103,8 @@ def save_draft(store: Store, person_id: int, assignment: str, payload: Any) -> d
 
 def free_expired(store: Store) -> int:
     """Take back the slots whose locks have lapsed; how many."""
-    lapsed = (Assignment.state == "locked") & (Assignment.expires_at < store.now())
-    with store.reading() as connection:
-        if connection.execute(select(Assignment.id).where(lapsed).limit(1)).first() is None:
-            return 0
-    with store.writing() as connection:
+    lapsed = LIVE & (Assignment.expires_at < store.now())
+    with store.writing(durable=False) as connection:
         wanted = (
             select(Assignment.id, Assignment.item_id).where(lapsed).with_for_update(skip_locked=True, key_share=True)
         )
@@ -115,30 +114,34 @@ def free_expired(store: Store) -> int:
     return len(rows)
 
 
+_OWNED = (
+    select(
+        Assignment.id,
+        Assignment.item_id,
+        Assignment.queue_id,
+        Assignment.person_id,
+        Assignment.state,
+        Assignment.shown,
+        Assignment.guideline_version,
+        Queue.kind,
+        Queue.lock_seconds,
+        Item.prompt_id,
+        Item.wish,
+        Person.kind.label("person_kind"),
+        Draft.assignment_id.label("draft"),
+    )
+    .join(Queue, Queue.id == Assignment.queue_id)
+    .join(Item, Item.id == Assignment.item_id)
+    .join(Person, Person.id == Assignment.person_id)
+    .outerjoin(Draft, Draft.assignment_id == Assignment.id)
+    .where(Assignment.id == bindparam("assignment"), Assignment.person_id == bindparam("person"))
+    .with_for_update(of=Assignment, key_share=True)
+)
+
+
 def owned(connection: Connection, person_id: int, assignment: str) -> Any:
     """The row of this person's assignment, locked until the transaction ends; else :class:`NotFoundError`."""
-    query = (
-        select(
-            Assignment.id,
-            Assignment.item_id,
-            Assignment.queue_id,
-            Assignment.person_id,
-            Assignment.state,
-            Assignment.shown,
-            Assignment.guideline_version,
-            Queue.kind,
-            Queue.lock_seconds,
-            Item.prompt_id,
-            Item.wish,
-            Person.kind.label("person_kind"),
-        )
-        .join(Queue, Queue.id == Assignment.queue_id)
-        .join(Item, Item.id == Assignment.item_id)
-        .join(Person, Person.id == Assignment.person_id)
-        .where(Assignment.id == assignment, Assignment.person_id == person_id)
-        .with_for_update(of=Assignment, key_share=True)
-    )
-    row = connection.execute(query).one_or_none()
+    row = connection.execute(_OWNED, {"assignment": assignment, "person": person_id}).one_or_none()
     if row is None:
         raise NotFoundError("there is no such task")
     return row
@@ -164,7 +167,7 @@ def checked_seconds(seconds: float) -> float:
 
 def _holds_another(connection: Connection, row: Any) -> bool:
     query = select(Assignment.id).where(
-        Assignment.person_id == row.person_id, Assignment.queue_id == row.queue_id, Assignment.state == "locked"
+        Assignment.person_id == row.person_id, Assignment.queue_id == row.queue_id, LIVE
     )
     return connection.execute(query).first() is not None
 

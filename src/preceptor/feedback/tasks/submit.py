@@ -3,7 +3,7 @@
 import hashlib
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
 from preceptor.feedback.schema import Prompt, Response
 from preceptor.feedback.store import Store
@@ -15,7 +15,6 @@ from preceptor.feedback.store.tables import (
     Assignment,
     Draft,
     Item,
-    ItemResponse,
     Judgement,
     Ranked,
     Rated,
@@ -23,7 +22,7 @@ from preceptor.feedback.store.tables import (
 )
 from preceptor.feedback.store.words import checked_text
 from preceptor.feedback.tasks.items import DEMONSTRATION_MODEL
-from preceptor.feedback.tasks.locks import MAX_NOTE, checked_seconds, owned, retake
+from preceptor.feedback.tasks.locks import MAX_NOTE, SETTLED, checked_seconds, owned, retake
 from preceptor.feedback.tasks.payloads import (
     AnyPayload,
     ComparisonPayload,
@@ -34,6 +33,15 @@ from preceptor.feedback.tasks.payloads import (
 from preceptor.feedback.tasks.shapes import Receipt
 
 MAX_KEY = 200
+# Built once: every judgement needs them.
+_COUNT = update(Item).where(Item.id == bindparam("item")).values(done=Item.done + 1)
+_DONE = (
+    update(Assignment)
+    .where(Assignment.id == bindparam("assignment"))
+    .values(state="done", finished_at=bindparam("now"))
+)
+_SAY = insert(Judgement).returning(Judgement.id)
+_RANK, _RATE = insert(Ranked), insert(Rated)
 
 
 def submit(
@@ -49,19 +57,18 @@ def submit(
     digest = _checked(payload, seconds, key)
     with store.writing() as connection:
         row = owned(connection, person_id, assignment)
-        repeated = _repeated(connection, assignment, digest, key)
-        if repeated is not None:
-            return repeated
-        if row.state in ("done", "skipped", "withdrawn"):
+        if row.state in SETTLED:
+            repeated = _repeated(connection, assignment, digest, key)
+            if repeated is not None:
+                return repeated
             raise StaleError(f"this task is {row.state} already, and not with this answer; correct it or take the next")
         _fits(row, payload)
         retake(connection, row)
         receipt = _write(store, connection, row, payload, seconds, key, digest, None)
-        connection.execute(update(Item).where(Item.id == row.item_id).values(done=Item.done + 1))
-        connection.execute(
-            update(Assignment).where(Assignment.id == assignment).values(state="done", finished_at=receipt.at)
-        )
-        connection.execute(delete(Draft).where(Draft.assignment_id == assignment))
+        connection.execute(_COUNT, {"item": row.item_id})
+        connection.execute(_DONE, {"assignment": assignment, "now": receipt.at})
+        if row.draft is not None:
+            connection.execute(delete(Draft).where(Draft.assignment_id == assignment))
     return receipt
 
 
@@ -187,52 +194,39 @@ def _write(
         event["detail"] = payload.model_dump(mode="json", exclude={"kind", "note"})
     if isinstance(payload, RankingPayload):
         event["all_bad"] = payload.all_bad
-    number = connection.execute(insert(Judgement).values(event).returning(Judgement.id)).scalar_one()
+    number = connection.execute(_SAY, event).scalar_one()
     if isinstance(payload, DemonstrationPayload):
         response = Response(text=payload.text, model=DEMONSTRATION_MODEL)
         (response_id,) = find_responses(connection, now, row.prompt_id, [response], author_id=row.person_id)
         connection.execute(insert(WrittenDemonstration).values(judgement_id=number, response_id=response_id))
     elif isinstance(payload, RankingPayload):
-        ordinals = _ordinals(connection, row.item_id)
-        _write_ranks(connection, number, row, payload.ranks, ordinals)
+        _write_ranks(connection, number, row.shown, payload.ranks)
         rated = [
             {
                 "judgement_id": number,
                 "response_id": response,
-                "ordinal": ordinals[response],
+                "ordinal": ordinal,
                 "overall": rating.overall,
                 "flags": rating.flags,
             }
             for card, rating in zip(row.shown, payload.ratings, strict=False)
-            for response in card
+            for response, ordinal in card
         ]
         if rated:
-            connection.execute(insert(Rated), rated)
+            connection.execute(_RATE, rated)
     elif isinstance(payload, ComparisonPayload):
-        _write_ranks(connection, number, row, payload.ranks(), _ordinals(connection, row.item_id))
+        _write_ranks(connection, number, row.shown, payload.ranks())
     return Receipt(judgement=number, assignment=row.id, at=now)
 
 
-def _write_ranks(connection: Connection, judgement: int, row: Any, ranks: list[int], ordinals: dict[int, int]) -> None:
+def _write_ranks(connection: Connection, judgement: int, shown: Any, ranks: list[int]) -> None:
     """A rank for each response: those that were shown as one card share what was said of it."""
     rows = [
-        {
-            "judgement_id": judgement,
-            "response_id": response,
-            "ordinal": ordinals[response],
-            "rank": rank,
-            "place": place,
-        }
-        for place, (card, rank) in enumerate(zip(row.shown, ranks, strict=True))
-        for response in card
+        {"judgement_id": judgement, "response_id": response, "ordinal": ordinal, "rank": rank, "place": place}
+        for place, (card, rank) in enumerate(zip(shown, ranks, strict=True))
+        for response, ordinal in card
     ]
-    connection.execute(insert(Ranked), rows)
-
-
-def _ordinals(connection: Connection, item_id: int) -> dict[int, int]:
-    """Which of the item's responses each one is."""
-    query = select(ItemResponse.response_id, ItemResponse.place).where(ItemResponse.item_id == item_id)
-    return {row.response_id: row.place for row in connection.execute(query)}
+    connection.execute(_RANK, rows)
 
 
 def _add_prompt(store: Store, connection: Connection, row: Any, payload: PromptPayload, supersedes: int | None) -> str:

@@ -114,7 +114,8 @@ class Assignment(Base):
     queue_id: Mapped[int] = mapped_column(ForeignKey("queues.id"))
     person_id: Mapped[int] = mapped_column(ForeignKey("people.id"))
     state: Mapped[str] = mapped_column(String(20))
-    shown: Mapped[Any] = mapped_column(Json)  # [[response id, ...], ...]: a card each, in the order shown
+    # A card each, in the order shown: [[[response id, its place in the item], ...], ...]
+    shown: Mapped[Any] = mapped_column(Json)
     guideline_version: Mapped[int] = mapped_column(default=0)
     locked_at: Mapped[datetime] = mapped_column(Utc)
     expires_at: Mapped[datetime] = mapped_column(Utc)
