@@ -176,12 +176,12 @@ def _round(recipe: Recipe, root: Path, number: int) -> list[Unit]:
     asked = {"models": policies, "prompts": prompts} | compute
     ranked = {"samples": root / samples, "gold": data / "gold.jsonl" if recipe.data.source == "atlas" else None}
     # People's rankings take the place of simulated ones; the samples are there for them to rank next.
-    theirs: dict[str, Any] = {"source": "file", "file": data / "rankings_train.jsonl"} if _people_ranked(recipe) else {}
-    if not theirs and recipe.rank.source == "app":
-        theirs = {
-            "queue": f"{recipe.rank.queue}, round {number}",
-            "database": recipe.rank.database or str(root / STORE),
-        }
+    theirs: dict[str, Any] = {}
+    if _people_ranked(recipe):
+        theirs = {"source": "file", "file": data / "rankings_train.jsonl"}
+    elif recipe.rank.source == "app":
+        database = recipe.rank.database or str(root / STORE)
+        theirs = {"queue": f"{recipe.rank.queue}, round {number}", "database": database}
     fitted = {"model": sft, "rankings": _rankings(root, number), "demonstrations": demonstrations} | trained
     all_rankings = tuple(f"rounds/{past}/rankings.jsonl" for past in range(1, number + 1))
     optimised = {
@@ -218,7 +218,8 @@ def _check(recipe: Recipe) -> None:
     asked = recipe.rank.source in ("app", "judge")
     if not recipe.data.rankings and recipe.rank.source == "atlas":
         raise InputError(
-            'data.rankings names no file, so there is nothing to rank by; name at least one, or set rank.source to "app"'
+            "data.rankings names no file, so there is nothing to rank by; "
+            'name at least one, or set rank.source to "app"'
         )
     if recipe.rounds > 1 and (recipe.data.rankings or not asked):
         raise InputError(

@@ -1,6 +1,5 @@
 """Stage: labelers rank the sampled responses: simulated ones, people in the labeling app, or an outside judge."""
 
-from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,8 +23,8 @@ class RankConfig(Config):
 
     source: Literal["atlas", "file", "app", "judge"] = Field(
         "atlas",
-        description="`atlas`: the simulated labelers rank. `file`: rankings come ready made (`file`). `app`: people rank "
-        "in the labeling app (docs/labeling.md); the stage waits for them. `judge`: a language model ranks.",
+        description="`atlas`: the simulated labelers rank. `file`: rankings come ready made (`file`). `app`: people "
+        "rank in the labeling app (docs/labeling.md); the stage waits for them. `judge`: a language model ranks.",
     )
     file: Path | None = Field(None, description='Rankings in the documented format, with `source = "file"`.')
     labelers_per_prompt: int = Field(
@@ -80,10 +79,11 @@ def _by_people(config: RankConfig, samples: list[Sample], out: Path, stage: Stag
 
 
 def _by_judge(config: RankConfig, samples: list[Sample], out: Path, stage: StageProgress) -> list[Ranking]:
-    guideline = resources.files("preceptor.feedback.app") / "texts" / "ranking.en.md"
+    from preceptor.feedback.app.first import built_in
+
     stage.start(len(samples))
     kept = out.with_name(out.stem + ".judge.jsonl")
-    judged = judge(samples, config.judge, guideline.read_text(encoding="utf-8"), kept, stage.show)
+    judged = judge(samples, config.judge, built_in("ranking"), kept, stage.show)
     if not judged.rankings:
         raise InputError(f"{config.judge.model}: gave no ranking in {judged.malformed:,} answers; ask another model")
     stage.note(f"{judged.skipped:,} samples skipped, {judged.malformed:,} answers were no ranking")

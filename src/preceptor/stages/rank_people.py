@@ -8,10 +8,14 @@ import time
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from preceptor.errors import InputError
 from preceptor.feedback.schema import Ranking, Sample
 from preceptor.training.progress import StageProgress
+
+if TYPE_CHECKING:
+    from preceptor.feedback.store import Store
 
 POLL_SECONDS = 2.0
 STORE = "feedback.db"
@@ -58,13 +62,11 @@ def queue_name(queue: str, samples: Sequence[Sample], overlap: int) -> str:
     return f"{queue} {hashlib.blake2b(said.encode('utf-8', 'replace'), digest_size=4).hexdigest()}"
 
 
-def _rankings(store: object, queue: str) -> list[Ranking]:
+def _rankings(store: "Store", queue: str) -> list[Ranking]:
     """What counts, in an order that does not depend on who was faster."""
-    from preceptor.feedback.store import Store
     from preceptor.feedback.store.judged import read_rankings
     from preceptor.feedback.store.settings import pseudonym, setting
 
-    assert isinstance(store, Store)
     with store.reading() as connection:
         key = setting(connection, "pseudonym_key")
     rankings = [

@@ -82,7 +82,8 @@ def test_the_worst_disagreement_comes_first_with_everything_side_by_side(team: S
     assert first.judgements[0].ranking.ranks == [1, 2, 3]
     assert first.judgements[3].ranking.ranks == [3, 2, 1]
     last = rows[-1]
-    assert last.consensus.ranks == [1, 2, 3]
+    quality = ["good", "poor", "bad"]
+    assert last.consensus.ranks == [1 + quality.index(one.text.split()[0]) for one in last.responses]
     assert len(disagreements(team, "q", limit=2)) == 2
     with pytest.raises(NotFoundError):
         disagreements(team, "none")
