@@ -17,6 +17,8 @@ from typing import Any, Literal
 import preceptor
 from preceptor.allocation import settle
 from preceptor.errors import InputError
+from preceptor.feedback_cli import add_feedback
+from preceptor.label_cli import add_label
 from preceptor.printable import printable
 
 INSPECT = "data inspect"
@@ -207,6 +209,8 @@ def build_parser() -> argparse.ArgumentParser:
             stage.epilog = "See also: preceptor data inspect FILE, which prints what a file holds."
             _add_inspect(verbs)
     _add_chat(verbs)
+    add_feedback(verbs)
+    add_label(verbs)
     return parser
 
 

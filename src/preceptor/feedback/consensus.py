@@ -54,7 +54,7 @@ def mean_ranks(rankings: Sequence[Mapping[int, int]], count: int) -> list[float 
 
 
 def shared_places(ranks: Sequence[int]) -> list[float]:
-    """The places 1 to n in the order of the ranks, equal ranks sharing the mean of theirs: [1, 1, 5] is [1.5, 1.5, 3]."""
+    """The places 1 to n in the order of the ranks; equal ranks share the mean of theirs: [1, 1, 5] is [1.5, 1.5, 3]."""
     return [sum(other < rank for other in ranks) + (sum(other == rank for other in ranks) + 1) / 2 for rank in ranks]
 
 

@@ -6,8 +6,8 @@ dealt out at random: 1 is perfect, 0 is chance.
 
 What the units and the values are, is a choice; here:
 
-- *pairs*, nominal: a unit is a pair of responses of one prompt, its value first, second or tie. The pair is written in one
-  order for all labelers.
+- *pairs*, nominal: a unit is a pair of responses of one prompt, its value first, second or tie. The pair is written
+  in one order for all labelers.
 - *ranks*, ordinal: a unit is a response, its value the place the labeler gave it, ties sharing the mean of their
   places. Only the responses that all labelers of a prompt have ranked are placed. The places of
   one ranking are not independent of each other, which the coefficient does not know.
@@ -33,6 +33,7 @@ from preceptor.statistics import bootstrap_of_sums
 
 Floats = NDArray[np.float64]
 Level = Literal["nominal", "ordinal"]
+RESAMPLES = 1000
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class Coefficient:
 
 @dataclass(frozen=True)
 class Units:
-    """What was judged: ``counts[u, v]`` labelers gave unit u the value ``values[v]``; ``prompt[u]`` numbers its prompt."""
+    """What was judged: ``counts[u, v]`` labelers gave unit u ``values[v]``; ``prompt[u]`` numbers its prompt."""
 
     counts: Floats  # (units, values)
     values: Floats  # (values,), rising
@@ -60,7 +61,7 @@ class Units:
         return Units(self.counts[twice], self.values, self.prompt[twice])
 
 
-def fleiss_kappa(units: Units, *, seed: int = 0) -> Coefficient:
+def fleiss_kappa(units: Units, *, seed: int = 0, resamples: int = RESAMPLES) -> Coefficient:
     """Fleiss' kappa (Fleiss, 1971).
 
     Units may have different numbers of labelers: then each unit's agreement counts alike, and the shares of the
@@ -78,10 +79,10 @@ def fleiss_kappa(units: Units, *, seed: int = 0) -> Coefficient:
 
     sums = _by_prompt(rows, units.prompt)
     value = kappa(sums.sum(axis=0)) if len(sums) else None
-    return _coefficient(value, units, sums, kappa, seed)
+    return _coefficient(value, units, sums, kappa, seed, resamples)
 
 
-def krippendorff_alpha(units: Units, level: Level, *, seed: int = 0) -> Coefficient:
+def krippendorff_alpha(units: Units, level: Level, *, seed: int = 0, resamples: int = RESAMPLES) -> Coefficient:
     """Krippendorff's alpha, by the package `krippendorff`; its interval is ours.
 
     The package starts from judgements, and a thousand resamples of those take minutes. Coincidences add up over
@@ -90,15 +91,13 @@ def krippendorff_alpha(units: Units, level: Level, *, seed: int = 0) -> Coeffici
     units = units.judged_twice()
     used = units.counts.sum(axis=0) > 0
     if used.sum() < 2:
-        return _coefficient(None, units, np.zeros((0, 1)), lambda _: None, seed)
+        return _coefficient(None, units, np.zeros((0, 1)), lambda _: None, seed, resamples)
     counts, values = units.counts[:, used], units.values[used]
     value = float(
-        _krippendorff()(
-            value_counts=counts.astype(np.int64), value_domain=values.tolist(), level_of_measurement=level
-        )
+        _krippendorff()(value_counts=counts.astype(np.int64), value_domain=values.tolist(), level_of_measurement=level)
     )
     sums = _by_prompt(_coincidences(counts).reshape(len(counts), -1), units.prompt)
-    return _coefficient(value, units, sums, lambda total: alpha_of_coincidences(total, level), seed)
+    return _coefficient(value, units, sums, lambda total: alpha_of_coincidences(total, level), seed, resamples)
 
 
 def alpha_of_coincidences(total: Floats, level: Level) -> float | None:
@@ -134,9 +133,14 @@ def _by_prompt(rows: Floats, prompt: NDArray[np.int64]) -> Floats:
 
 
 def _coefficient(
-    value: float | None, units: Units, sums: Floats, figure: Callable[[Floats], float | None], seed: int
+    value: float | None,
+    units: Units,
+    sums: Floats,
+    figure: Callable[[Floats], float | None],
+    seed: int,
+    resamples: int,
 ) -> Coefficient:
-    interval = None if value is None else bootstrap_of_sums(sums, figure, seed)
+    interval = None if value is None else bootstrap_of_sums(sums, figure, seed, resamples)
     low, high = interval or (None, None)
     return Coefficient(value, low, high, len(units.counts), len(np.unique(units.prompt)))
 

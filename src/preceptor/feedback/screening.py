@@ -3,8 +3,8 @@
 1. Agreement on what is sensitive: responses flagged as our own people flagged them; 75 %.
 2. Agreement on rankings, with our own people's; 75 %.
 3. Demonstrations for sensitive prompts, rated by reviewers from 1 to 7; a mean of 6.
-4. Which groups' sensitive speech the labeler says she can identify. The paper names no cut-off, since it sought a team that
-   covers many groups together; it is recorded, and passes with any.
+4. Which groups' sensitive speech the labeler says she can identify. The paper names no cut-off, since it sought a
+   team that covers many groups together; it is recorded, and passes with any.
 
 The first two are computed from honeypots, the others are entered by whoever decides.
 """
@@ -24,7 +24,7 @@ SENSITIVE = frozenset({"inappropriate", "sexual", "violent", "encourages_harm", 
 
 @dataclass(frozen=True)
 class Score:
-    """A criterion: what was reached, over how many judgements (None where it was entered), and whether that is enough."""
+    """A criterion: what was reached, over how many judgements (None where it was entered), and if that is enough."""
 
     value: float
     cutoff: float

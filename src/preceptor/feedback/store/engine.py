@@ -8,11 +8,13 @@ SQLite needs care (each point was a "database is locked", or worse a lost update
   between. So who may write begins with ``BEGIN IMMEDIATE`` and waits for the lock there, where waiting works.
 - SQLite's waiting is a sleep that doubles, and lets late comers pass. Inside one process writers therefore queue at a
   lock of ours, which is fair, and only other processes are waited for by ``busy_timeout``.
-- Write-ahead logging lets readers read while one writes. ``synchronous = FULL``: what was acknowledged survives a power
-  cut too, not only a killed process.
+- Write-ahead logging lets readers read while one writes. ``synchronous = FULL`` flushes each commit to the disk, so
+  that what was acknowledged survives a power cut too, not only a killed process. Locks and drafts go without: the
+  flush is what most of a small transaction takes.
 - Foreign keys are checked only if each connection asks for it.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -30,6 +32,32 @@ BUSY_SECONDS = 30
 FORM = "give a file, sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME"
 
 
+class FairLock:
+    """A lock that is had in the order in which it was asked for; Python's own lets whoever runs just now go first."""
+
+    def __init__(self) -> None:
+        self._mutex = Lock()
+        self._waiting: deque[Lock] = deque()
+        self._held = False
+
+    def __enter__(self) -> None:
+        gate = Lock()
+        with self._mutex:
+            if not self._held:
+                self._held = True
+                return
+            gate.acquire()
+            self._waiting.append(gate)
+        gate.acquire()  # until it is handed over
+
+    def __exit__(self, *_: object) -> None:
+        with self._mutex:
+            if self._waiting:
+                self._waiting.popleft().release()
+            else:
+                self._held = False
+
+
 class Store:
     """A database of feedback. Safe to use from many threads; several processes may have the same one open.
 
@@ -40,8 +68,11 @@ class Store:
         self.engine = engine
         self.now = clock
         self.seed: int | None = None  # of the settings, once read
-        self._writers = engine.execution_options(preceptor_begin="BEGIN IMMEDIATE")
-        self._one_writer = Lock() if engine.dialect.name == "sqlite" else None
+        self._writers = {
+            durable: engine.execution_options(preceptor_writes="FULL" if durable else "NORMAL")
+            for durable in (True, False)
+        }
+        self._one_writer = FairLock() if engine.dialect.name == "sqlite" else None
 
     @property
     def name(self) -> str:
@@ -58,14 +89,19 @@ class Store:
                 connection.rollback()
 
     @contextmanager
-    def writing(self) -> Iterator[Connection]:
-        """A transaction that may write. Committed when the block ends, undone if it raises. Keep it short."""
+    def writing(self, *, durable: bool = True) -> Iterator[Connection]:
+        """A transaction that may write. Committed when the block ends, undone if it raises. Keep it short.
+
+        Without ``durable`` a power cut may undo it (on SQLite), though never a killed process: for what can be had
+        again.
+        """
+        engine = self._writers[durable]
         if self._one_writer is None:
-            with self._writers.begin() as connection:
+            with engine.begin() as connection:
                 yield connection
             return
         # The connection comes first: nobody may wait for one while holding the lock.
-        with self._writers.connect() as connection, self._one_writer, connection.begin():
+        with engine.connect() as connection, self._one_writer, connection.begin():
             yield connection
 
     def close(self) -> None:
@@ -74,7 +110,7 @@ class Store:
 
 
 def database_url(database: str | Path) -> URL:
-    """The URL that a user's word stands for: a path is an SQLite file. :class:`InputError` if there is no sense in it."""
+    """The URL that a user's word stands for: a path is an SQLite file. :class:`InputError` if it makes no sense."""
     text = str(database)
     if "://" not in text:
         return URL.create("sqlite", database=str(Path(text).expanduser()))
@@ -108,7 +144,6 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
     for pragma in (
         f"busy_timeout = {BUSY_SECONDS * 1000}",
         "journal_mode = WAL",
-        "synchronous = FULL",
         "foreign_keys = ON",
         "secure_delete = FAST",
     ):
@@ -117,4 +152,11 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    connection.exec_driver_sql(connection.get_execution_options().get("preceptor_begin", "BEGIN"))
+    durability = connection.get_execution_options().get("preceptor_writes")
+    cursor: Any = connection.connection.cursor()
+    if durability is None:
+        cursor.execute("BEGIN")
+    else:
+        cursor.execute(f"PRAGMA synchronous = {durability}")
+        cursor.execute("BEGIN IMMEDIATE")
+    cursor.close()

@@ -2,8 +2,8 @@
 
 A user's prompts go, and all that was made from them: responses, items, demonstrations, rankings, ratings. A
 labeler is forgotten as a person (name, password, sessions), and with the prompts she wrote; what she said of other
-people's prompts stays, under a name that says nothing. A keyed hash of the user and of the prompts' ids remains, so that
-no later import brings them back.
+people's prompts stays, under a name that says nothing. A keyed hash of the user and of the prompts' ids remains, so
+that no later import brings them back.
 """
 
 import secrets
@@ -104,9 +104,9 @@ def _remove(connection: Connection, prompts: Sequence[str]) -> tuple[int, int]:
     for table in (Ranked, Rated, WrittenDemonstration):
         connection.execute(delete(table).where(table.judgement_id.in_(judgements)))
     connection.execute(
-        update(Judgement).where(Judgement.supersedes.in_(judgements), Judgement.prompt_id.in_(prompts)).values(
-            supersedes=None
-        )
+        update(Judgement)
+        .where(Judgement.supersedes.in_(judgements), Judgement.prompt_id.in_(prompts))
+        .values(supersedes=None)
     )
     # A written prompt's judgement belongs to an item without a prompt: that one stays, done.
     removed = connection.execute(delete(Judgement).where(Judgement.prompt_id.in_(prompts))).rowcount

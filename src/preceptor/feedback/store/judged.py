@@ -199,9 +199,9 @@ def _of_batch(store: Store, batch: Sequence[Row[Any]], table: Any, *columns: Any
 
 def count_judgements(store: Store) -> dict[str, int]:
     """How many judgements of each kind count now."""
-    query = select(Judgement.kind, func.count()).where(is_current()).group_by(Judgement.kind)
+    query = select(Judgement.kind, func.count().label("total")).where(is_current()).group_by(Judgement.kind)
     with store.reading() as connection:
-        return {kind: count for kind, count in connection.execute(query)}
+        return {row.kind: row.total for row in connection.execute(query)}
 
 
 def _messages(stored: Any) -> list[Message]:

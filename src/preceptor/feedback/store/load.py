@@ -76,9 +76,17 @@ def load_demonstrations(store: Store, path: Path) -> Loaded:
     return _load(store, path, Demonstration, add)
 
 
-def load_rankings(store: Store, path: Path, *, kind: str = "ranking") -> Loaded:
-    """Rankings (or ``kind="comparison"``), each an event of a person out of the file."""
+def load_rankings(store: Store, path: Path) -> Loaded:
+    """Rankings, each an event of a person out of the file."""
+    return _load_ranked(store, path, "ranking")
 
+
+def load_comparisons(store: Store, path: Path) -> Loaded:
+    """Blind comparisons: rankings of two."""
+    return _load_ranked(store, path, "comparison")
+
+
+def _load_ranked(store: Store, path: Path, kind: str) -> Loaded:
     def add(connection: Connection, rows: Sequence[tuple[str, Ranking]]) -> Loaded:
         total, now = Loaded(), store.now()
         for where, row in rows:
@@ -103,7 +111,7 @@ def load_rankings(store: Store, path: Path, *, kind: str = "ranking") -> Loaded:
 
 
 def load_ratings(store: Store, path: Path) -> Loaded:
-    """Ratings, each an event of a person out of the file. Their prompts must be in the store, for they name only ids."""
+    """Ratings, each an event of a person out of the file. They name only ids: their prompts must be there."""
 
     def add(connection: Connection, rows: Sequence[tuple[str, Rating]]) -> Loaded:
         total, now = Loaded(), store.now()

@@ -37,7 +37,9 @@ def open_store(database: str | Path, *, create: bool = True) -> Store:
         _migrate(store, name, create=create)
     except OperationalError as error:
         engine.dispose()
-        raise InputError(f"{name}: cannot be opened ({_first_line(error)}); check the path, the server and its rights") from None
+        raise InputError(
+            f"{name}: cannot be opened ({_first_line(error)}); check the path, the server and its rights"
+        ) from None
     except DatabaseError as error:
         engine.dispose()
         raise InputError(f"{name}: is not a database of preceptor ({_first_line(error)}); name another") from None
@@ -94,5 +96,3 @@ def _config() -> Config:
 
 def _first_line(error: DatabaseError) -> str:
     return str(error.orig).strip().splitlines()[0] if str(error.orig).strip() else type(error.orig).__name__
-
-

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Select, delete, insert, select, update
+from sqlalchemy import Connection, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from preceptor.feedback.store.engine import Store
-from preceptor.feedback.store.errors import Forbidden, Invalid, NotFound, Stale
+from preceptor.feedback.store.errors import ForbiddenError, InvalidError, NotFoundError, StaleError
 from preceptor.feedback.store.published import latest_version
 from preceptor.feedback.store.tables import Audit, Invitation, Person, SignIn
 from preceptor.feedback.store.tables.people import PERSON_KINDS, ROLES
@@ -48,7 +48,7 @@ _PERSON = select(
 def create_person(
     store: Store, name: str, *, role: str = "labeler", kind: str = "person", password_hash: str | None = None
 ) -> PersonInfo:
-    """A new person. ``name`` is what she signs in with, in any case; :class:`Stale` if it is taken."""
+    """A new person. ``name`` is what she signs in with, in any case; :class:`StaleError` if it is taken."""
     with store.writing() as connection:
         return add_person(connection, store.now(), name, role=role, kind=kind, password_hash=password_hash)
 
@@ -64,14 +64,16 @@ def add_person(
 ) -> PersonInfo:
     """:func:`create_person` inside a transaction."""
     if role not in ROLES or kind not in PERSON_KINDS:
-        raise Invalid(f"role {role!r}, kind {kind!r}: use one of {', '.join(ROLES)} and of {', '.join(PERSON_KINDS)}")
+        raise InvalidError(
+            f"role {role!r}, kind {kind!r}: use one of {', '.join(ROLES)} and of {', '.join(PERSON_KINDS)}"
+        )
     name = sign_in_name(name)
     values = {"name": name, "role": role, "kind": kind, "password_hash": password_hash, "created_at": now}
     try:
         with connection.begin_nested():
             number = connection.execute(insert(Person).values(values).returning(Person.id)).scalar_one()
     except IntegrityError:
-        raise Stale(f"the name {name} is taken; choose another") from None
+        raise StaleError(f"the name {name} is taken; choose another") from None
     return _one(connection, _PERSON.where(Person.id == number))
 
 
@@ -79,12 +81,12 @@ def sign_in_name(name: str) -> str:
     """The form in which names are kept and compared: casefolded, without outer spaces."""
     name = checked_text(" ".join(name.split()).casefold(), "name", MAX_NAME)
     if not name:
-        raise Invalid("the name is empty; give one")
+        raise InvalidError("the name is empty; give one")
     return name
 
 
 def person(store: Store, person_id: int) -> PersonInfo:
-    """A person by number; :class:`NotFound` if there is none."""
+    """A person by number; :class:`NotFoundError` if there is none."""
     with store.reading() as connection:
         return _one(connection, _PERSON.where(Person.id == person_id))
 
@@ -122,14 +124,14 @@ def set_language(store: Store, person_id: int, language: str) -> None:
 def set_role(store: Store, person_id: int, role: str, *, by: int | None = None) -> None:
     """Make somebody labeler, reviewer or admin."""
     if role not in ROLES:
-        raise Invalid(f"role {role!r}: use one of {', '.join(ROLES)}")
+        raise InvalidError(f"role {role!r}: use one of {', '.join(ROLES)}")
     _change(store, person_id, "role", by=by, role=role)
 
 
 def set_status(store: Store, person_id: int, status: str, *, by: int | None = None) -> None:
     """``suspended`` ends all sessions and gives no more tasks; ``active`` undoes it. Judgements stay."""
     if status not in ("active", "suspended"):
-        raise Invalid(f"status {status!r}: use active or suspended")
+        raise InvalidError(f"status {status!r}: use active or suspended")
     _change(store, person_id, "status", by=by, status=status)
     if status == "suspended":
         close_sessions(store, person_id)
@@ -140,12 +142,10 @@ def consent(store: Store, person_id: int, version: int) -> None:
     with store.writing() as connection:
         latest = latest_version(connection, "terms")
         if version != latest:
-            raise Stale(f"version {version} of the terms is not the latest, {latest}; read that one")
+            raise StaleError(f"version {version} of the terms is not the latest, {latest}; read that one")
         _one(connection, _PERSON.where(Person.id == person_id))
         now = store.now()
-        connection.execute(
-            update(Person).where(Person.id == person_id).values(consent_version=version, consent_at=now)
-        )
+        connection.execute(update(Person).where(Person.id == person_id).values(consent_version=version, consent_at=now))
         audit(connection, now, person_id, "consent", version=version)
 
 
@@ -160,12 +160,10 @@ def must_consent(store: Store, person_id: int) -> int | None:
 # invitations -------------------------------------------------------------------------------------
 
 
-def invite(
-    store: Store, *, role: str = "labeler", note: str = "", days: float = 14.0, by: int | None = None
-) -> str:
+def invite(store: Store, *, role: str = "labeler", note: str = "", days: float = 14.0, by: int | None = None) -> str:
     """A token for one person to come in with, valid for ``days``. It is not kept: only its hash is."""
     if role not in ROLES:
-        raise Invalid(f"role {role!r}: use one of {', '.join(ROLES)}")
+        raise InvalidError(f"role {role!r}: use one of {', '.join(ROLES)}")
     token, now = secrets.token_urlsafe(32), store.now()
     values = {
         "token_hash": _hashed(token),
@@ -182,7 +180,7 @@ def invite(
 
 
 def invitation_role(store: Store, token: str) -> str:
-    """The role that an invitation gives; :class:`NotFound` if it is unknown, used or over."""
+    """The role that an invitation gives; :class:`NotFoundError` if it is unknown, used or over."""
     with store.reading() as connection:
         role = connection.execute(select(Invitation.role).where(*_is_open(store, token))).scalar_one_or_none()
     return role or _no_invitation()
@@ -194,9 +192,7 @@ def accept_invitation(store: Store, token: str, name: str, password_hash: str) -
         now = store.now()
         number, role = (
             connection.execute(
-                select(Invitation.id, Invitation.role)
-                .where(*_is_open(store, token))
-                .with_for_update()
+                select(Invitation.id, Invitation.role).where(*_is_open(store, token)).with_for_update()
             ).one_or_none()
             or _no_invitation()
         )
@@ -214,7 +210,7 @@ def _is_open(store: Store, token: str) -> tuple[Any, ...]:
 
 
 def _no_invitation() -> Any:
-    raise NotFound("this invitation is unknown, used or over; ask for a new one")
+    raise NotFoundError("this invitation is unknown, used or over; ask for a new one")
 
 
 # sessions ----------------------------------------------------------------------------------------
@@ -225,7 +221,7 @@ def open_session(store: Store, person_id: int, *, days: float = 14.0) -> str:
     token, now = secrets.token_urlsafe(32), store.now()
     with store.writing() as connection:
         if _one(connection, _PERSON.where(Person.id == person_id)).status != "active":
-            raise Forbidden("this account is suspended; ask the admin")
+            raise ForbiddenError("this account is suspended; ask the admin")
         connection.execute(delete(SignIn).where(SignIn.expires_at < now))
         connection.execute(
             insert(SignIn).values(
@@ -237,9 +233,8 @@ def open_session(store: Store, person_id: int, *, days: float = 14.0) -> str:
 
 def session_person(store: Store, token: str) -> PersonInfo | None:
     """Who a browser's token belongs to; None if it is unknown or over, or the person not active."""
-    wanted = (
-        _PERSON.join(SignIn, SignIn.person_id == Person.id)
-        .where(SignIn.token_hash == _hashed(token), SignIn.expires_at > store.now(), Person.status == "active")
+    wanted = _PERSON.join(SignIn, SignIn.person_id == Person.id).where(
+        SignIn.token_hash == _hashed(token), SignIn.expires_at > store.now(), Person.status == "active"
     )
     with store.reading() as connection:
         row = connection.execute(wanted).one_or_none()
@@ -270,16 +265,16 @@ def _change(store: Store, person_id: int, action: str | None, *, by: int | None 
     with store.writing() as connection:
         changed = connection.execute(update(Person).where(Person.id == person_id).values(values))
         if not changed.rowcount:
-            raise NotFound(f"there is no person {person_id}")
+            raise NotFoundError(f"there is no person {person_id}")
         if action is not None:
             shown = {} if action == "password" else values
             audit(connection, store.now(), by if by is not None else person_id, action, person=person_id, **shown)
 
 
-def _one(connection: Connection, query: Select[Any]) -> PersonInfo:
+def _one(connection: Connection, query: Any) -> PersonInfo:
     row = connection.execute(query).one_or_none()
     if row is None:
-        raise NotFound("there is no such person")
+        raise NotFoundError("there is no such person")
     return PersonInfo(*row)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, insert, select
 
 from preceptor.feedback.schema import Prompt, Response
-from preceptor.feedback.store.errors import Invalid, Stale
+from preceptor.feedback.store.errors import InvalidError, StaleError
 from preceptor.feedback.store.settings import is_forgotten
 from preceptor.feedback.store.tables import StoredPrompt, StoredResponse
 from preceptor.feedback.store.words import MAX_TEXT, checked_text, storable
@@ -22,7 +22,7 @@ def add_prompt_rows(
 ) -> int:
     """Insert the prompts that are not there yet; how many were. At most some hundreds at once.
 
-    A prompt that is there under the same id must say the same (:class:`Stale`); prompts of users who were
+    A prompt that is there under the same id must say the same (:class:`StaleError`); prompts of users who were
     forgotten stay away, without a word.
     """
     wanted = {prompt.id: prompt for prompt in prompts}
@@ -33,7 +33,7 @@ def add_prompt_rows(
         messages = stored_messages(prompt, where)
         other = there.get(prompt.id) or rows.get(prompt.id, {}).get("messages")
         if other is not None and other != messages:
-            raise Stale(f"{where}: the store has another prompt under the id {prompt.id!r}; give this one its own")
+            raise StaleError(f"{where}: the store has another prompt under the id {prompt.id!r}; give this one its own")
         if other is None and not is_forgotten(connection, prompt.user):
             rows[prompt.id] = {
                 **prompt.model_dump(include={"id", "user", "source", "kind", "created"}),
@@ -47,9 +47,9 @@ def add_prompt_rows(
 
 
 def stored_messages(prompt: Prompt, where: str) -> list[dict[str, str]]:
-    """The messages as they are kept; :class:`Invalid` if one is too long or holds what no text should."""
+    """The messages as they are kept; :class:`InvalidError` if one is too long or holds what no text should."""
     if len(prompt.messages) > MAX_MESSAGES:
-        raise Invalid(f"{where}: {len(prompt.messages):,} messages are too many; give at most {MAX_MESSAGES:,}")
+        raise InvalidError(f"{where}: {len(prompt.messages):,} messages are too many; give at most {MAX_MESSAGES:,}")
     for name in ("id", "user", "source", "kind", "created"):
         checked_text(getattr(prompt, name), f"{where}: {name}", MAX_ID)
     return [
@@ -59,7 +59,12 @@ def stored_messages(prompt: Prompt, where: str) -> list[dict[str, str]]:
 
 
 def find_responses(
-    connection: Connection, now: datetime, prompt_id: str, responses: Sequence[Response], *, author_id: int | None = None
+    connection: Connection,
+    now: datetime,
+    prompt_id: str,
+    responses: Sequence[Response],
+    *,
+    author_id: int | None = None,
 ) -> list[int]:
     """The number of each response, new where it is not there yet. The same model and text twice are two responses."""
     hashes = [text_hash(one.text) for one in responses]
@@ -86,7 +91,9 @@ def _add_response(
     connection: Connection, now: datetime, prompt_id: str, response: Response, hashed: str, author_id: int | None
 ) -> int:
     if len(response.text) > MAX_TEXT:
-        raise Invalid(f"prompt {prompt_id}: a response of {len(response.text):,} characters; give at most {MAX_TEXT:,}")
+        raise InvalidError(
+            f"prompt {prompt_id}: a response of {len(response.text):,} characters; give at most {MAX_TEXT:,}"
+        )
     values = {
         "prompt_id": prompt_id,
         "text": storable(response.text),

@@ -6,7 +6,7 @@ from datetime import datetime
 from sqlalchemy import Connection, func, insert, select
 
 from preceptor.feedback.store.engine import Store
-from preceptor.feedback.store.errors import Invalid
+from preceptor.feedback.store.errors import InvalidError
 from preceptor.feedback.store.tables import Published
 from preceptor.feedback.store.tables.queues import TASK_KINDS
 from preceptor.feedback.store.words import checked_text
@@ -31,9 +31,9 @@ def publish(store: Store, name: str, texts: dict[str, str], *, by: int | None = 
     ``texts`` holds it by language (``{"en": ..., "zh-Hans": ...}``); "en" must be there, for whoever has no other.
     """
     if name not in NAMES:
-        raise Invalid(f"{name!r}: publish one of {', '.join(NAMES)}")
+        raise InvalidError(f"{name!r}: publish one of {', '.join(NAMES)}")
     if not texts.get("en", "").strip():
-        raise Invalid(f"{name}: give at least the English text")
+        raise InvalidError(f"{name}: give at least the English text")
     with store.writing() as connection:
         now, version = store.now(), latest_version(connection, name) + 1
         rows = [

@@ -2,7 +2,7 @@
 
 import re
 
-from preceptor.feedback.store.errors import Invalid
+from preceptor.feedback.store.errors import InvalidError
 
 MAX_TEXT = 100_000  # characters of one message; ten times what a person reads in an hour of labeling
 # Control characters but tab and line ends; half surrogate pairs, which have no UTF-8; and the two marks that
@@ -11,12 +11,12 @@ _REFUSED = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff\u202d\u202e]
 
 
 def checked_text(text: str, what: str, limit: int = MAX_TEXT) -> str:
-    """``text`` itself, or an :class:`Invalid` that says what is wrong with it."""
+    """``text`` itself, or an :class:`InvalidError` that says what is wrong with it."""
     if len(text) > limit:
-        raise Invalid(f"{what}: {len(text):,} characters are too many; give at most {limit:,}")
+        raise InvalidError(f"{what}: {len(text):,} characters are too many; give at most {limit:,}")
     refused = _REFUSED.search(text)
     if refused:
-        raise Invalid(f"{what}: holds the character U+{ord(refused.group()):04X} at {refused.start()}; remove it")
+        raise InvalidError(f"{what}: holds the character U+{ord(refused.group()):04X} at {refused.start()}; remove it")
     return text
 
 

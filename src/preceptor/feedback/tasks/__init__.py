@@ -22,8 +22,8 @@ from preceptor.feedback.tasks.payloads import (
     RankingPayload,
 )
 from preceptor.feedback.tasks.queueing import QueueInfo, change_queue, create_queue, queue, queues
-from preceptor.feedback.tasks.submit import correct, submit, withdraw
 from preceptor.feedback.tasks.shapes import PromptWish, Receipt, Task
+from preceptor.feedback.tasks.submit import correct, submit, withdraw
 from preceptor.feedback.tasks.view import held, task
 
 __all__ = [

@@ -14,7 +14,7 @@ from preceptor.feedback.pairs import dense_ranks
 from preceptor.feedback.schema import FLAGS, Prompt, Response, Sample
 from preceptor.feedback.store import Store
 from preceptor.feedback.store.current import is_current
-from preceptor.feedback.store.errors import Invalid, NotFound
+from preceptor.feedback.store.errors import InvalidError, NotFoundError
 from preceptor.feedback.store.prompts import add_prompt_rows, find_responses, text_hash
 from preceptor.feedback.store.tables import (
     Item,
@@ -51,7 +51,7 @@ class Added:
 
 
 def add_prompts(store: Store, queue: str, prompt_ids: Iterable[str], *, priority: int = 0) -> Added:
-    """Prompts of the store for demonstrations. Unknown ids are :class:`NotFound`."""
+    """Prompts of the store for demonstrations. Unknown ids are :class:`NotFoundError`."""
     total = Added()
     for batch in _batches(prompt_ids):
         with store.writing() as connection:
@@ -59,15 +59,13 @@ def add_prompts(store: Store, queue: str, prompt_ids: Iterable[str], *, priority
             known = set(connection.execute(select(StoredPrompt.id).where(StoredPrompt.id.in_(batch))).scalars())
             for prompt_id in batch:
                 if prompt_id not in known:
-                    raise NotFound(f"there is no prompt {prompt_id!r}; import it first")
+                    raise NotFoundError(f"there is no prompt {prompt_id!r}; import it first")
                 values = {"prompt_id": prompt_id, "digest": _digest(prompt_id), "priority": priority}
                 total += _add(connection, store.now(), row, values)
     return total
 
 
-def add_wishes(
-    store: Store, queue: str, wishes: Iterable[PromptWish], *, copies: int = 1, priority: int = 0
-) -> Added:
+def add_wishes(store: Store, queue: str, wishes: Iterable[PromptWish], *, copies: int = 1, priority: int = 0) -> Added:
     """Prompts to be written: ``copies`` of each wish, each of which as many labelers fulfil as the overlap says."""
     total = Added()
     for batch in _batches(wishes):
@@ -107,12 +105,15 @@ def add_honeypot(
     Equal ranks are not asked about. Without ``flags`` those of the labelers are not looked at.
     """
     if len(ranks) != len(sample.responses) or len(set(ranks)) < 2:
-        raise Invalid(f"honeypot {sample.prompt_id}: give each response a rank, and not all the same")
+        raise InvalidError(f"honeypot {sample.prompt_id}: give each response a rank, and not all the same")
     if flags is not None and (
         len(flags) != len(sample.responses) or any(flag not in FLAGS for raised in flags for flag in raised)
     ):
-        raise Invalid(f"honeypot {sample.prompt_id}: give each response a list of flags out of {', '.join(FLAGS)}")
-    known = {"ranks": dense_ranks([-rank for rank in ranks]), "flags": None if flags is None else list(map(list, flags))}
+        raise InvalidError(f"honeypot {sample.prompt_id}: give each response a list of flags out of {', '.join(FLAGS)}")
+    known = {
+        "ranks": dense_ranks([-rank for rank in ranks]),
+        "flags": None if flags is None else list(map(list, flags)),
+    }
     with store.writing() as connection:
         row = _queue(connection, queue, "ranking", "comparison")
         return _add_sample(connection, store.now(), row, sample, 0, False, known)
@@ -129,9 +130,11 @@ def _add_sample(
 ) -> Added:
     count = len(sample.responses)
     if queue.kind == "comparison" and count != 2:
-        raise Invalid(f"prompt {sample.prompt_id}: {count} responses in a queue of comparisons; give 2")
+        raise InvalidError(f"prompt {sample.prompt_id}: {count} responses in a queue of comparisons; give 2")
     if count > MAX_OUTPUTS:
-        raise Invalid(f"prompt {sample.prompt_id}: {count} responses are too many to rank; give at most {MAX_OUTPUTS}")
+        raise InvalidError(
+            f"prompt {sample.prompt_id}: {count} responses are too many to rank; give at most {MAX_OUTPUTS}"
+        )
     said = [[one.model, one.text] for one in sample.responses]
     values: dict[str, Any] = {
         "prompt_id": sample.prompt_id,
@@ -148,12 +151,14 @@ def _add_sample(
     if connection.execute(select(StoredPrompt.id).where(StoredPrompt.id == sample.prompt_id)).first() is None:
         return Added(forgotten=1)
     cleaned = [Response(text=storable(one.text), model=one.model) for one in sample.responses]
-    placed = [(number, None) for number in find_responses(connection, now, sample.prompt_id, cleaned)]
+    placed: list[tuple[int, int | None]] = [
+        (number, None) for number in find_responses(connection, now, sample.prompt_id, cleaned)
+    ]
     if demonstrations and queue.kind == "ranking" and known is None:
         placed += _demonstrations(connection, sample.prompt_id)[: MAX_OUTPUTS - count]
         values["identical"] = False if len(placed) > count else values["identical"]
     if values["identical"] and known is not None:
-        raise Invalid(f"honeypot {sample.prompt_id}: its responses are one text; give different ones")
+        raise InvalidError(f"honeypot {sample.prompt_id}: its responses are one text; give different ones")
     return _add(connection, now, queue, values, placed)
 
 
@@ -174,8 +179,7 @@ def _add(
     item_id = connection.execute(insert(Item).values(row).returning(Item.id)).scalar_one()
     if placed:
         rows = [
-            {"item_id": item_id, "place": place, "response_id": response}
-            for place, (response, _) in enumerate(placed)
+            {"item_id": item_id, "place": place, "response_id": response} for place, (response, _) in enumerate(placed)
         ]
         connection.execute(insert(ItemResponse), rows)
     authors = {author for _, author in placed if author is not None}
@@ -199,7 +203,7 @@ def _demonstrations(connection: Connection, prompt_id: str) -> list[tuple[int, i
 def _queue(connection: Connection, name: str, *kinds: str) -> Queue:
     row = queue_row(connection, name)
     if row.kind not in kinds:
-        raise Invalid(f"queue {name}: is for {row.kind} tasks; use one for {' or '.join(kinds)}")
+        raise InvalidError(f"queue {name}: is for {row.kind} tasks; use one for {' or '.join(kinds)}")
     return row
 
 

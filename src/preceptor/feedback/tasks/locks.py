@@ -4,15 +4,17 @@ import json
 from datetime import datetime, timedelta
 from typing import Any, Literal, get_args
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, insert, literal_column, select, update
 
 from preceptor.feedback.store import Store
-from preceptor.feedback.store.errors import Invalid, NotFound, Stale
+from preceptor.feedback.store.errors import InvalidError, NotFoundError, StaleError
 from preceptor.feedback.store.tables import Assignment, Draft, Item, Judgement, Person, Queue
 from preceptor.feedback.store.words import checked_text
 
 SkipReason = Literal["unclear", "language", "knowledge", "personal data", "disturbing", "broken", "other"]
 SKIP_REASONS: tuple[str, ...] = get_args(SkipReason)
+# Written out, and not a parameter: the indices on what is locked are for this condition only.
+LIVE = Assignment.state == literal_column("'locked'")
 MAX_DRAFT = 1_000_000  # characters of JSON
 MAX_NOTE = 10_000
 MAX_SECONDS = 30 * 86400.0
@@ -20,15 +22,15 @@ SETTLED = ("done", "skipped", "withdrawn")
 
 
 def extend(store: Store, person_id: int, assignment: str) -> datetime:
-    """Work goes on: the lock runs for its full time from now; until when. :class:`Stale` if the slot is another's."""
-    with store.writing() as connection:
+    """Work goes on: the lock runs anew; until when. :class:`StaleError` if the slot is another's by now."""
+    with store.writing(durable=False) as connection:
         row = owned(connection, person_id, assignment)
         if row.state in SETTLED:
-            raise Stale(f"this task is {row.state}; take the next one")
+            raise StaleError(f"this task is {row.state}; take the next one")
         retake(connection, row)
         until: datetime = store.now() + timedelta(seconds=row.lock_seconds)
         if row.state != "locked" and _holds_another(connection, row):
-            raise Stale("you hold another task of this queue; finish that one first")
+            raise StaleError("you hold another task of this queue; finish that one first")
         connection.execute(
             update(Assignment).where(Assignment.id == assignment).values(state="locked", expires_at=until)
         )
@@ -37,20 +39,18 @@ def extend(store: Store, person_id: int, assignment: str) -> datetime:
 
 def release(store: Store, person_id: int, assignment: str) -> None:
     """Give a task back without a word; somebody else gets the slot. Its draft stays. Twice is once."""
-    with store.writing() as connection:
+    with store.writing(durable=False) as connection:
         row = owned(connection, person_id, assignment)
         if row.state in SETTLED:
-            raise Stale(f"this task is {row.state} already")
+            raise StaleError(f"this task is {row.state} already")
         if row.state == "locked":
             _leave(connection, row, "released", store.now())
 
 
-def skip(
-    store: Store, person_id: int, assignment: str, reason: str, *, seconds: float = 0.0, note: str = ""
-) -> None:
+def skip(store: Store, person_id: int, assignment: str, reason: str, *, seconds: float = 0.0, note: str = "") -> None:
     """Never see this item again, and say why. Somebody else gets the slot. Twice is once."""
     if reason not in SKIP_REASONS:
-        raise Invalid(f"reason {reason[:50]!r}: use one of {', '.join(SKIP_REASONS)}")
+        raise InvalidError(f"reason {reason[:50]!r}: use one of {', '.join(SKIP_REASONS)}")
     checked_text(note, "note", MAX_NOTE)
     seconds = checked_seconds(seconds)
     with store.writing() as connection:
@@ -58,7 +58,7 @@ def skip(
         if row.state == "skipped":
             return
         if row.state in SETTLED:
-            raise Stale(f"this task is {row.state} already")
+            raise StaleError(f"this task is {row.state} already")
         now = store.now()
         if row.state == "locked":
             _leave(connection, row, "skipped", now)
@@ -87,13 +87,13 @@ def save_draft(store: Store, person_id: int, assignment: str, payload: Any) -> d
     try:
         size = len(json.dumps(payload, allow_nan=False))
     except (TypeError, ValueError):
-        raise Invalid("the draft is not JSON") from None
+        raise InvalidError("the draft is not JSON") from None
     if size > MAX_DRAFT:
-        raise Invalid(f"the draft is too long, {size:,} characters; shorten it to {MAX_DRAFT:,}")
-    with store.writing() as connection:
+        raise InvalidError(f"the draft is too long, {size:,} characters; shorten it to {MAX_DRAFT:,}")
+    with store.writing(durable=False) as connection:
         row = owned(connection, person_id, assignment)
         if row.state in SETTLED:
-            raise Stale(f"this task is {row.state}; there is nothing to draft")
+            raise StaleError(f"this task is {row.state}; there is nothing to draft")
         now = store.now()
         saved = update(Draft).where(Draft.assignment_id == assignment).values(payload=payload, saved_at=now)
         if not connection.execute(saved).rowcount:
@@ -103,68 +103,71 @@ def save_draft(store: Store, person_id: int, assignment: str, payload: Any) -> d
 
 def free_expired(store: Store) -> int:
     """Take back the slots whose locks have lapsed; how many."""
-    lapsed = (Assignment.state == "locked") & (Assignment.expires_at < store.now())
-    with store.reading() as connection:
-        if connection.execute(select(Assignment.id).where(lapsed).limit(1)).first() is None:
-            return 0
-    with store.writing() as connection:
-        wanted = select(Assignment.id, Assignment.item_id).where(lapsed).with_for_update(skip_locked=True, key_share=True)
+    lapsed = LIVE & (Assignment.expires_at < store.now())
+    with store.writing(durable=False) as connection:
+        wanted = (
+            select(Assignment.id, Assignment.item_id).where(lapsed).with_for_update(skip_locked=True, key_share=True)
+        )
         rows = connection.execute(wanted).all()
         for row in sorted(rows, key=lambda row: row.item_id):  # in one order, so that no two wait for each other
             _leave(connection, row, "expired", None)
     return len(rows)
 
 
-def owned(connection: Connection, person_id: int, assignment: str) -> Any:
-    """The row of an assignment of this person, locked until the transaction ends; another's is :class:`NotFound`."""
-    query = (
-        select(
-            Assignment.id,
-            Assignment.item_id,
-            Assignment.queue_id,
-            Assignment.person_id,
-            Assignment.state,
-            Assignment.shown,
-            Assignment.guideline_version,
-            Queue.kind,
-            Queue.lock_seconds,
-            Item.prompt_id,
-            Item.wish,
-            Person.kind.label("person_kind"),
-        )
-        .join(Queue, Queue.id == Assignment.queue_id)
-        .join(Item, Item.id == Assignment.item_id)
-        .join(Person, Person.id == Assignment.person_id)
-        .where(Assignment.id == assignment, Assignment.person_id == person_id)
-        .with_for_update(of=Assignment, key_share=True)
+_OWNED = (
+    select(
+        Assignment.id,
+        Assignment.item_id,
+        Assignment.queue_id,
+        Assignment.person_id,
+        Assignment.state,
+        Assignment.shown,
+        Assignment.guideline_version,
+        Queue.kind,
+        Queue.lock_seconds,
+        Item.prompt_id,
+        Item.wish,
+        Person.kind.label("person_kind"),
+        Draft.assignment_id.label("draft"),
     )
-    row = connection.execute(query).one_or_none()
+    .join(Queue, Queue.id == Assignment.queue_id)
+    .join(Item, Item.id == Assignment.item_id)
+    .join(Person, Person.id == Assignment.person_id)
+    .outerjoin(Draft, Draft.assignment_id == Assignment.id)
+    .where(Assignment.id == bindparam("assignment"), Assignment.person_id == bindparam("person"))
+    .with_for_update(of=Assignment, key_share=True)
+)
+
+
+def owned(connection: Connection, person_id: int, assignment: str) -> Any:
+    """The row of this person's assignment, locked until the transaction ends; else :class:`NotFoundError`."""
+    row = connection.execute(_OWNED, {"assignment": assignment, "person": person_id}).one_or_none()
     if row is None:
-        raise NotFound("there is no such task")
+        raise NotFoundError("there is no such task")
     return row
 
 
 def retake(connection: Connection, row: Any) -> None:
-    """Take the slot of a lapsed or released assignment again if it is free; :class:`Stale` if it is not."""
+    """Take the slot of a lapsed or released assignment again if it is free; :class:`StaleError` if it is not."""
     if row.state not in ("released", "expired"):
         return
     free = update(Item).where(Item.id == row.item_id, Item.taken < Item.overlap).values(taken=Item.taken + 1)
     if not connection.execute(free).rowcount:
-        raise Stale("the time for this task was over, and somebody else has it now; keep your text and take the next")
+        raise StaleError(
+            "the time for this task was over, and somebody else has it now; keep your text and take the next"
+        )
 
 
 def checked_seconds(seconds: float) -> float:
     """Time on a task: a number from 0, and no more than a month."""
     if not 0 <= seconds <= MAX_SECONDS:
-        raise Invalid(f"{seconds} seconds on the task: give a number from 0")
+        raise InvalidError(f"{seconds} seconds on the task: give a number from 0")
     return float(seconds)
-
-
 
 
 def _holds_another(connection: Connection, row: Any) -> bool:
     query = select(Assignment.id).where(
-        Assignment.person_id == row.person_id, Assignment.queue_id == row.queue_id, Assignment.state == "locked"
+        Assignment.person_id == row.person_id, Assignment.queue_id == row.queue_id, LIVE
     )
     return connection.execute(query).first() is not None
 

@@ -1,22 +1,22 @@
 """Handing out work: which slot a labeler gets next.
 
 In one short transaction a free slot is found and taken, so nobody else can have it. Highest priority first,
-then the item that came first, so items are finished one after another. Left out is what the labeler has done, skipped, or
-written herself. What she let lapse or gave back comes again only when there is nothing else.
+then the item that came first, so items are finished one after another. Left out is what the labeler has done,
+skipped, or written herself. What she let lapse or gave back comes again only when there is nothing else.
+
+Every labeler asks this again and again, so the statements are built once, and are few.
 """
 
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, insert, select, update
+from sqlalchemy import Connection, Select, bindparam, case, func, insert, literal_column, select, update
 from sqlalchemy.exc import IntegrityError
 
 from preceptor.feedback.store import Store
-from preceptor.feedback.store.errors import Forbidden, NotFound
-from preceptor.feedback.store.published import latest_version
+from preceptor.feedback.store.errors import ForbiddenError, NotFoundError
 from preceptor.feedback.store.settings import seed
 from preceptor.feedback.store.tables import (
     Assignment,
@@ -24,11 +24,13 @@ from preceptor.feedback.store.tables import (
     ItemAuthor,
     ItemResponse,
     Person,
+    Published,
     Queue,
+    StoredPrompt,
     StoredResponse,
 )
-from preceptor.feedback.tasks.locks import free_expired
-from preceptor.feedback.tasks.shapes import Task
+from preceptor.feedback.tasks.locks import LIVE, free_expired
+from preceptor.feedback.tasks.shapes import Task, as_task
 from preceptor.feedback.tasks.view import task
 from preceptor.keyed import key_bits
 
@@ -41,164 +43,193 @@ def next_task(store: Store, person_id: int, queue: str | None = None) -> Task | 
     Who holds a task in the queue gets that one again, in whatever browser: a reload loses nothing. The order of the
     outputs is shuffled by a key of item and person, and recorded.
     """
-    free_expired(store)
-    for place in _places(store, person_id, queue):
-        held = place.held or _claim(store, person_id, place)
-        if held is not None:
-            return task(store, person_id, held)
-    return None
-
-
-@dataclass(frozen=True)
-class _Place:
-    """A queue as one person stands to it."""
-
-    queue_id: int
-    kind: str
-    lock_seconds: int
-    guideline_version: int
-    held: str | None  # the assignment that she holds there
-    honeypot: bool  # her next task there is to be one
-
-
-def _places(store: Store, person_id: int, queue: str | None) -> list[_Place]:
-    with store.reading() as connection:
-        status = connection.execute(select(Person.status).where(Person.id == person_id)).scalar_one_or_none()
-        if status is None:
-            raise NotFound("there is no such person")
-        if status != "active":
-            raise Forbidden("this account is suspended; ask the admin")
-        wanted = select(Queue.id, Queue.name, Queue.kind, Queue.lock_seconds, Queue.honeypot_rate, Queue.open)
-        if queue is None:
-            wanted = wanted.where(Queue.open).order_by(Queue.priority.desc(), Queue.id)
-        else:
-            wanted = wanted.where(Queue.name == queue)
-        rows = connection.execute(wanted).all()
-        if queue is not None and not rows:
-            raise NotFound(f"there is no queue {queue!r}")
-        places = []
-        for row in rows:
-            mine = (Assignment.person_id == person_id) & (Assignment.queue_id == row.id)
-            held = connection.execute(select(Assignment.id).where(mine, Assignment.state == "locked")).scalar()
-            if held is None and not row.open:
-                continue
-            turn = _turn(connection, mine) if row.honeypot_rate else 0
-            drawn = key_bits(seed(store), "honeypot", row.id, person_id, turn) / 2**128
-            places.append(
-                _Place(
-                    row.id,
-                    row.kind,
-                    row.lock_seconds,
-                    latest_version(connection, row.kind),
-                    held,
-                    drawn < row.honeypot_rate,
-                )
-            )
-    return sorted(places, key=lambda place: place.held is None)  # what she holds anywhere goes first
-
-
-def _turn(connection: Connection, mine: ColumnElement[bool]) -> int:
-    """How many tasks of a queue a person has had."""
-    return len(connection.execute(select(Assignment.id).where(mine)).all())
-
-
-def _claim(store: Store, person_id: int, place: _Place) -> str | None:
-    """Take a slot; the assignment, or None if nothing is free for this person."""
-    for _ in range(TRIES):
-        try:
-            with store.writing() as connection:
-                found = _find(connection, person_id, place)
-                if found is None:
-                    return None
-                if found != 0:
-                    return _take(store, connection, person_id, place, found)
-        except IntegrityError:  # another browser of hers was faster: what it holds is the task
-            with store.reading() as connection:
-                held = connection.execute(
-                    select(Assignment.id).where(
-                        Assignment.person_id == person_id,
-                        Assignment.queue_id == place.queue_id,
-                        Assignment.state == "locked",
-                    )
-                ).scalar()
-            if held is not None:
-                return str(held)
-    return None
-
-
-def _find(connection: Connection, person_id: int, place: _Place) -> int | None:
-    """A free item, locked against others until the transaction ends; 0 if one is there but others are at it."""
-    seen = select(Assignment.item_id).where(Assignment.item_id == Item.id, Assignment.person_id == person_id)
-    settled = seen.where(Assignment.state.in_(("done", "skipped", "withdrawn")))
-    kinds = (True, False) if place.honeypot else (False,)
-    wanted = [(honeypot, seen) for honeypot in kinds] + [(False, settled)]
-    for honeypot, left_out in wanted:
-        query = _free(person_id, place.queue_id, honeypot, left_out)
-        found = connection.execute(query.with_for_update(skip_locked=True, key_share=True)).scalar()
+    places = _places(store, person_id, queue)
+    if any(place.lapsed for place in places) and free_expired(store):
+        places = _places(store, person_id, queue)
+    for place in places:
+        if place.held is not None:
+            return task(store, person_id, place.held)
+    for place in places:
+        found = _claim(store, person_id, place)
         if found is not None:
-            return int(found)
-    if connection.dialect.name != "sqlite" and connection.execute(query).scalar() is not None:
-        return 0
+            return found
     return None
 
 
-def _free(person_id: int, queue_id: int, honeypot: bool, left_out: Any) -> Any:
-    own = select(ItemAuthor.item_id).where(ItemAuthor.item_id == Item.id, ItemAuthor.person_id == person_id)
+# where a person stands ---------------------------------------------------------------------------
+
+_MINE = (Assignment.person_id == bindparam("person")) & (Assignment.queue_id == Queue.id)
+_QUEUES = select(
+    Queue.id,
+    Queue.name,
+    Queue.kind,
+    Queue.lock_seconds,
+    Queue.honeypot_rate,
+    select(Person.status).where(Person.id == bindparam("person")).scalar_subquery().label("status"),
+    select(Assignment.id).where(_MINE, LIVE).correlate(Queue).scalar_subquery().label("held"),
+    select(func.max(Published.version))
+    .where(Published.name == Queue.kind)
+    .correlate(Queue)
+    .scalar_subquery()
+    .label("guideline_version"),
+    # How many tasks she has had there: which of them are honeypots is a draw for each.
+    case(
+        (Queue.honeypot_rate > 0, select(func.count()).where(_MINE).correlate(Queue).scalar_subquery()), else_=0
+    ).label("turn"),
+    select(Assignment.id).where(LIVE, Assignment.expires_at < bindparam("now")).exists().label("lapsed"),
+)
+_HELD = select(Assignment.id).where(_MINE, LIVE).correlate(Queue).exists()
+_ALL_QUEUES = _QUEUES.where(Queue.open | _HELD).order_by(Queue.priority.desc(), Queue.id)
+_ONE_QUEUE = _QUEUES.where(Queue.name == bindparam("queue"))
+_IS_OPEN = select(Queue.open).where(Queue.id == bindparam("queue"))
+
+
+def _places(store: Store, person_id: int, queue: str | None) -> Sequence[Any]:
+    """The queues that concern a person, and what she holds or is to get there."""
+    with store.reading() as connection:
+        given = {"person": person_id, "now": store.now()}
+        if queue is None:
+            rows = connection.execute(_ALL_QUEUES, given).all()
+        else:
+            rows = connection.execute(_ONE_QUEUE, {**given, "queue": queue}).all()
+            if not rows:
+                raise NotFoundError(f"there is no queue {queue!r}")
+    if rows and rows[0].status is None:
+        raise NotFoundError("there is no such person")
+    if rows and rows[0].status != "active":
+        raise ForbiddenError("this account is suspended; ask the admin")
+    return rows
+
+
+# taking a slot -----------------------------------------------------------------------------------
+
+
+def _free(honeypot: bool, revisit: bool) -> Select[int]:
+    """The best free item of a queue for a person; with ``revisit`` also one that she had and did not finish."""
+    seen = select(Assignment.item_id).where(Assignment.item_id == Item.id, Assignment.person_id == bindparam("person"))
+    if revisit:
+        seen = seen.where(Assignment.state.in_(("done", "skipped", "withdrawn")))
+    own = select(ItemAuthor.item_id).where(ItemAuthor.item_id == Item.id, ItemAuthor.person_id == bindparam("person"))
     return (
         select(Item.id)
         .where(
-            Item.queue_id == queue_id,
+            Item.queue_id == bindparam("queue"),
             Item.honeypot.is_(honeypot),
             Item.taken < Item.overlap,
-            ~left_out.correlate(Item).exists(),
+            ~seen.correlate(Item).exists(),
             ~own.correlate(Item).exists(),
         )
         .order_by(Item.priority.desc(), Item.id)
-        .limit(1)
+        .limit(literal_column("1"))
     )
 
 
-def _take(store: Store, connection: Connection, person_id: int, place: _Place, item_id: int) -> str:
+_HONEYPOT, _NEW, _AGAIN = _free(True, False), _free(False, False), _free(False, True)
+_LOCKING = {query: query.with_for_update(skip_locked=True, key_share=True) for query in (_HONEYPOT, _NEW, _AGAIN)}
+_TAKE = update(Item).where(Item.id == bindparam("item")).values(taken=Item.taken + 1)
+_RESPONSES = (
+    select(ItemResponse.response_id, ItemResponse.place, StoredResponse.text_hash, StoredResponse.text)
+    .join(StoredResponse, StoredResponse.id == ItemResponse.response_id)
+    .where(ItemResponse.item_id == bindparam("item"))
+    .order_by(ItemResponse.place)
+)
+_PROMPT = (
+    select(Item.wish, StoredPrompt.messages)
+    .outerjoin(StoredPrompt, StoredPrompt.id == Item.prompt_id)
+    .where(Item.id == bindparam("item"))
+)
+_LOCK_AGAIN = (
+    update(Assignment)
+    .where(Assignment.item_id == bindparam("item"), Assignment.person_id == bindparam("person"))
+    .values(
+        state="locked",
+        guideline_version=bindparam("version"),
+        locked_at=bindparam("now"),
+        expires_at=bindparam("until"),
+        finished_at=None,
+    )
+    .returning(Assignment.id)
+)
+_LOCK = insert(Assignment)
+
+
+def _claim(store: Store, person_id: int, place: Any) -> Task | None:
+    """Take a slot of a queue; None if nothing is free for this person."""
+    draw = key_bits(seed(store), "honeypot", place.id, person_id, place.turn) / 2**128 if place.honeypot_rate else 1.0
+    queries = [_HONEYPOT, _NEW, _AGAIN] if draw < place.honeypot_rate else [_NEW, _AGAIN]
+    for _ in range(TRIES):
+        try:
+            # A lock need not survive a power cut: nothing is said yet.
+            with store.writing(durable=False) as connection:
+                if not connection.execute(_IS_OPEN, {"queue": place.id}).scalar():
+                    return None
+                item, query = _find(connection, person_id, place.id, queries)
+                if item is not None and query is _AGAIN:
+                    return task(store, person_id, _take_again(store, connection, person_id, place, item), connection)
+                if item is not None:
+                    return _take(store, connection, person_id, place, item)
+                if query is None:
+                    return None
+        except IntegrityError:  # another browser of hers was faster: what it holds is the task
+            for other in _places(store, person_id, place.name):
+                if other.held is not None:
+                    return task(store, person_id, other.held)
+    return None
+
+
+def _find(
+    connection: Connection, person_id: int, queue_id: int, queries: Sequence[Select[int]]
+) -> tuple[int | None, Select[int] | None]:
+    """A free item, locked against others until the transaction ends, and the query that found it.
+
+    No item, but a query: one is free, and others are at it just now; try again.
+    """
+    given = {"person": person_id, "queue": queue_id}
+    for query in queries:
+        found = connection.execute(_LOCKING[query], given).scalar()
+        if found is not None:
+            return found, query
+    if connection.dialect.name != "sqlite" and connection.execute(_AGAIN, given).scalar() is not None:
+        return None, _AGAIN
+    return None, None
+
+
+def _take(store: Store, connection: Connection, person_id: int, place: Any, item: int) -> Task:
+    """Lock an item that this person has not seen; its cards are shuffled by a key of item and person."""
     now = store.now()
-    connection.execute(update(Item).where(Item.id == item_id).values(taken=Item.taken + 1))
+    until = now + timedelta(seconds=place.lock_seconds)
+    connection.execute(_TAKE, {"item": item})
+    cards: dict[str, list[tuple[int, int]]] = {}
+    texts: dict[int, str] = {}
+    for response, at, text_hash, text in connection.execute(_RESPONSES, {"item": item}):
+        cards.setdefault(text_hash, []).append((response, at))
+        texts[response] = text
+    shown = sorted(cards.values(), key=lambda card: key_bits(seed(store), "order", item, person_id, card[0][0]))
     lock = {
-        "state": "locked",
-        "guideline_version": place.guideline_version,
-        "locked_at": now,
-        "expires_at": now + timedelta(seconds=place.lock_seconds),
-        "finished_at": None,
-    }
-    again = (
-        update(Assignment)
-        .where(Assignment.item_id == item_id, Assignment.person_id == person_id)
-        .values(lock)
-        .returning(Assignment.id)
-    )
-    held = connection.execute(again).scalar()
-    if held is not None:
-        return str(held)
-    assignment = secrets.token_hex(16)
-    new = {
-        "id": assignment,
-        "item_id": item_id,
-        "queue_id": place.queue_id,
+        "id": secrets.token_hex(16),
+        "item_id": item,
+        "queue_id": place.id,
         "person_id": person_id,
-        "shown": _shuffled(connection, seed(store), item_id, person_id),
-        **lock,
+        "state": "locked",
+        "shown": shown,
+        "guideline_version": place.guideline_version or 0,
+        "locked_at": now,
+        "expires_at": until,
     }
-    connection.execute(insert(Assignment).values(new))
-    return assignment
+    connection.execute(_LOCK, lock)
+    wish, messages = connection.execute(_PROMPT, {"item": item}).one()
+    outputs = [texts[card[0][0]] for card in shown]
+    return as_task({**lock, "name": place.name, "kind": place.kind, "wish": wish, "messages": messages}, outputs)
 
 
-def _shuffled(connection: Connection, seed: int, item_id: int, person_id: int) -> Sequence[list[int]]:
-    """The cards of an item, each the responses of one text, in the order in which this person sees them."""
-    query = (
-        select(ItemResponse.response_id, StoredResponse.text_hash)
-        .join(StoredResponse, StoredResponse.id == ItemResponse.response_id)
-        .where(ItemResponse.item_id == item_id)
-        .order_by(ItemResponse.place)
-    )
-    cards: dict[str, list[int]] = {}
-    for response_id, text_hash in connection.execute(query):
-        cards.setdefault(text_hash, []).append(response_id)
-    return sorted(cards.values(), key=lambda card: key_bits(seed, "order", item_id, person_id, card[0]))
+def _take_again(store: Store, connection: Connection, person_id: int, place: Any, item: int) -> str:
+    now = store.now()
+    connection.execute(_TAKE, {"item": item})
+    given = {
+        "item": item,
+        "person": person_id,
+        "version": place.guideline_version or 0,
+        "now": now,
+        "until": now + timedelta(seconds=place.lock_seconds),
+    }
+    return str(connection.execute(_LOCK_AGAIN, given).scalar_one())

@@ -15,7 +15,7 @@ from preceptor.feedback.schema import Response
 from preceptor.feedback.screening import Score, ranking_agreement
 from preceptor.feedback.store import Store
 from preceptor.feedback.store.current import is_current
-from preceptor.feedback.store.errors import Invalid
+from preceptor.feedback.store.errors import InvalidError
 from preceptor.feedback.store.judged import Judged, read_rankings, read_ratings
 from preceptor.feedback.store.tables import Item, ItemResponse, Judgement, Person, Queue, StoredResponse
 from preceptor.feedback.tasks.queueing import queue as overview
@@ -100,7 +100,7 @@ def disagreements(store: Store, queue: str, *, limit: int = 50) -> list[Disagree
     """The items of a queue that two labelers or more have judged, most disagreement first."""
     kind = overview(store, queue).kind
     if kind not in ("ranking", "comparison"):
-        raise Invalid(f"queue {queue}: labelers can disagree in rankings and comparisons only")
+        raise InvalidError(f"queue {queue}: labelers can disagree in rankings and comparisons only")
     of_item: dict[int, list[Judged]] = {}
     for judged in read_rankings(store, queue=queue, kind="ranking" if kind == "ranking" else "comparison"):
         if judged.item is not None:

@@ -1,12 +1,13 @@
 """Queues: making them, and what they say of themselves."""
 
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import Connection, Select, func, insert, select, update
+from sqlalchemy import Connection, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from preceptor.feedback.store import Store
-from preceptor.feedback.store.errors import Invalid, NotFound, Stale
+from preceptor.feedback.store.errors import InvalidError, NotFoundError, StaleError
 from preceptor.feedback.store.tables import Assignment, Item, Queue
 from preceptor.feedback.store.tables.queues import TASK_KINDS
 from preceptor.feedback.store.words import checked_text
@@ -50,21 +51,23 @@ def create_queue(
     honeypot_rate: float = 0.0,
     priority: int = 0,
 ) -> None:
-    """A new queue; :class:`Stale` if the name is taken.
+    """A new queue; :class:`StaleError` if the name is taken.
 
     ``overlap``: how many labelers do each item. ``honeypot_rate``: the share of a labeler's tasks that are honeypots,
     as long as there are some she has not met. ``priority``: queues with more of it are offered first.
     """
     if kind not in TASK_KINDS:
-        raise Invalid(f"queue {name}: kind {kind!r}; use one of {', '.join(TASK_KINDS)}")
+        raise InvalidError(f"queue {name}: kind {kind!r}; use one of {', '.join(TASK_KINDS)}")
     seconds = LOCK_SECONDS[kind] if lock_seconds is None else lock_seconds
     if not 1 <= overlap <= 1000 or not 1 <= seconds <= 7 * 86400 or not 0 <= honeypot_rate <= 0.9:
-        raise Invalid(
+        raise InvalidError(
             f"queue {name}: overlap {overlap}, lock of {seconds} s, honeypot rate {honeypot_rate}; "
             "use 1 to 1000, 1 s to 7 days, 0 to 0.9"
         )
     if honeypot_rate and kind not in ("ranking", "comparison"):
-        raise Invalid(f"queue {name}: only rankings and comparisons have answers that can be known; no honeypot rate")
+        raise InvalidError(
+            f"queue {name}: only rankings and comparisons have answers that can be known; no honeypot rate"
+        )
     values = {
         "name": checked_text(name, "queue", 200),
         "kind": kind,
@@ -78,7 +81,7 @@ def create_queue(
         with store.writing() as connection:
             connection.execute(insert(Queue).values(values))
     except IntegrityError:
-        raise Stale(f"there is a queue {name} already; choose another name") from None
+        raise StaleError(f"there is a queue {name} already; choose another name") from None
 
 
 def change_queue(store: Store, name: str, *, priority: int | None = None, open: bool | None = None) -> None:
@@ -98,18 +101,18 @@ def queues(store: Store) -> list[QueueInfo]:
 
 
 def queue(store: Store, name: str) -> QueueInfo:
-    """One queue; :class:`NotFound` if there is none of this name."""
+    """One queue; :class:`NotFoundError` if there is none of this name."""
     with store.reading() as connection:
         row = connection.execute(_overview().where(Queue.name == name)).one_or_none()
     if row is None:
-        raise NotFound(f"there is no queue {name!r}")
+        raise NotFoundError(f"there is no queue {name!r}")
     return QueueInfo(*row)
 
 
-def _overview() -> Select[tuple[object, ...]]:
+def _overview() -> Any:
     real = (Item.queue_id == Queue.id) & ~Item.honeypot & ~Item.identical
 
-    def of_items(what: object) -> object:
+    def of_items(what: Any) -> Any:
         return select(func.coalesce(what, 0)).where(real).correlate(Queue).scalar_subquery()
 
     locked = select(func.count()).where(Assignment.queue_id == Queue.id, Assignment.state == "locked")
@@ -128,12 +131,12 @@ def _overview() -> Select[tuple[object, ...]]:
         of_items(func.sum(Item.done)),
         locked.correlate(Queue).scalar_subquery(),
         honeypots.correlate(Queue).scalar_subquery(),
-    ).order_by(Queue.priority.desc(), Queue.id)  # type: ignore[call-overload,no-any-return]
+    ).order_by(Queue.priority.desc(), Queue.id)
 
 
 def queue_row(connection: Connection, name: str) -> Queue:
-    """The columns of a queue; :class:`NotFound` if there is none of this name."""
+    """The columns of a queue; :class:`NotFoundError` if there is none of this name."""
     found = connection.execute(select(Queue.__table__).where(Queue.name == name)).one_or_none()
     if found is None:
-        raise NotFound(f"there is no queue {name!r}")
+        raise NotFoundError(f"there is no queue {name!r}")
     return found  # type: ignore[return-value]  # a row with the same attributes

@@ -8,7 +8,7 @@ from sqlalchemy import insert, select
 from preceptor.feedback.screening import CRITERIA, CUTOFFS, Score, flag_agreement, ranking_agreement
 from preceptor.feedback.store import Store
 from preceptor.feedback.store.current import is_current
-from preceptor.feedback.store.errors import Invalid
+from preceptor.feedback.store.errors import InvalidError
 from preceptor.feedback.store.people import audit, person
 from preceptor.feedback.store.tables import Item, Judgement, Ranked, Rated, Screening
 from preceptor.feedback.store.words import checked_text
@@ -44,9 +44,9 @@ def record_screening(
     """
     lowest, highest = {"demonstrations": (1.0, 7.0), "groups": (0.0, 1000.0)}.get(criterion, (0.0, 1.0))
     if criterion not in CRITERIA:
-        raise Invalid(f"criterion {criterion[:50]!r}: use one of {', '.join(CRITERIA)}")
+        raise InvalidError(f"criterion {criterion[:50]!r}: use one of {', '.join(CRITERIA)}")
     if not lowest <= value <= highest:
-        raise Invalid(f"{criterion}: {value} is not between {lowest:g} and {highest:g}")
+        raise InvalidError(f"{criterion}: {value} is not between {lowest:g} and {highest:g}")
     detail = {"groups": [checked_text(group, "group", 200) for group in groups]}
     person(store, person_id)
     with store.writing() as connection:
@@ -71,7 +71,7 @@ def _from_honeypots(store: Store, person_id: int) -> dict[str, Score]:
         .where(Judgement.person_id == person_id, Item.honeypot, is_current(), Judgement.kind != "skip")
     )
     with store.reading() as connection:
-        known: dict[int, Any] = {number: answer for number, answer in connection.execute(query)}
+        known: dict[int, Any] = {row.id: row.known for row in connection.execute(query)}
         ranks: dict[int, list[int]] = {}
         ranked = (
             select(Ranked.judgement_id, Ranked.rank)

@@ -1,5 +1,6 @@
 """A task as a labeler sees it. Nothing in it tells which model wrote what, or that an answer is known."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Literal
 
@@ -48,3 +49,19 @@ class Receipt(BaseModel):
     assignment: str
     at: datetime
     repeated: bool = False  # the very same had come before; nothing was added
+
+
+def as_task(row: dict[str, Any], outputs: Sequence[str]) -> Task:
+    """A task from the columns of its assignment, queue, item and prompt."""
+    return Task(
+        assignment=row["id"],
+        queue=row["name"],
+        kind=row["kind"],
+        messages=row["messages"] or [],
+        outputs=list(outputs),
+        wish=PromptWish.model_validate(row["wish"]) if row["wish"] is not None else None,
+        guideline_version=row["guideline_version"],
+        locked_at=row["locked_at"],
+        expires_at=row["expires_at"],
+        draft=row.get("draft"),
+    )

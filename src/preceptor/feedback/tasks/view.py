@@ -1,58 +1,50 @@
 """An assignment as the task that its holder sees."""
 
 from datetime import datetime
-from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Connection, bindparam, select
 
 from preceptor.feedback.store import Store
-from preceptor.feedback.store.errors import NotFound
+from preceptor.feedback.store.errors import NotFoundError
 from preceptor.feedback.store.tables import Assignment, Draft, Item, Queue, StoredPrompt, StoredResponse
-from preceptor.feedback.tasks.shapes import PromptWish, Task
+from preceptor.feedback.tasks.locks import LIVE
+from preceptor.feedback.tasks.shapes import Task, as_task
+
+_TASK = (
+    select(
+        Assignment.id,
+        Assignment.shown,
+        Assignment.guideline_version,
+        Assignment.locked_at,
+        Assignment.expires_at,
+        Queue.name,
+        Queue.kind,
+        Item.wish,
+        StoredPrompt.messages,
+        Draft.payload.label("draft"),
+    )
+    .join(Item, Item.id == Assignment.item_id)
+    .join(Queue, Queue.id == Assignment.queue_id)
+    .outerjoin(StoredPrompt, StoredPrompt.id == Item.prompt_id)
+    .outerjoin(Draft, Draft.assignment_id == Assignment.id)
+    .where(Assignment.id == bindparam("assignment"), Assignment.person_id == bindparam("person"))
+)
+_TEXTS = select(StoredResponse.id, StoredResponse.text).where(
+    StoredResponse.id.in_(bindparam("responses", expanding=True))
+)
 
 
-def task(store: Store, person_id: int, assignment: str) -> Task:
-    """The task of an assignment of this person, in whatever state; another's is :class:`NotFound`."""
-    query = (
-        select(
-            Assignment.id,
-            Assignment.shown,
-            Assignment.guideline_version,
-            Assignment.locked_at,
-            Assignment.expires_at,
-            Queue.name,
-            Queue.kind,
-            Item.wish,
-            StoredPrompt.messages,
-            Draft.payload,
-        )
-        .join(Item, Item.id == Assignment.item_id)
-        .join(Queue, Queue.id == Assignment.queue_id)
-        .outerjoin(StoredPrompt, StoredPrompt.id == Item.prompt_id)
-        .outerjoin(Draft, Draft.assignment_id == Assignment.id)
-        .where(Assignment.id == assignment, Assignment.person_id == person_id)
-    )
-    with store.reading() as connection:
-        row: Any = connection.execute(query).one_or_none()
-        if row is None:
-            raise NotFound("there is no such task")
-        first = [card[0] for card in row.shown]
-        texts: dict[int, str] = {}
-        if first:
-            wanted = select(StoredResponse.id, StoredResponse.text).where(StoredResponse.id.in_(first))
-            texts = {number: text for number, text in connection.execute(wanted)}
-    return Task(
-        assignment=row.id,
-        queue=row.name,
-        kind=row.kind,
-        messages=row.messages or [],
-        outputs=[texts[number] for number in first],
-        wish=PromptWish.model_validate(row.wish) if row.wish is not None else None,
-        guideline_version=row.guideline_version,
-        locked_at=row.locked_at,
-        expires_at=row.expires_at,
-        draft=row.payload,
-    )
+def task(store: Store, person_id: int, assignment: str, connection: Connection | None = None) -> Task:
+    """The task of an assignment of this person, in whatever state; another's is :class:`NotFoundError`."""
+    if connection is None:
+        with store.reading() as connection:
+            return task(store, person_id, assignment, connection)
+    row = connection.execute(_TASK, {"assignment": assignment, "person": person_id}).mappings().one_or_none()
+    if row is None:
+        raise NotFoundError("there is no such task")
+    first = [card[0][0] for card in row["shown"]]
+    texts = {found.id: found.text for found in connection.execute(_TEXTS, {"responses": first})} if first else {}
+    return as_task(dict(row), [texts[number] for number in first])
 
 
 def held(store: Store, person_id: int) -> list[tuple[str, str, datetime]]:
@@ -60,7 +52,7 @@ def held(store: Store, person_id: int) -> list[tuple[str, str, datetime]]:
     query = (
         select(Assignment.id, Queue.name, Assignment.expires_at)
         .join(Queue, Queue.id == Assignment.queue_id)
-        .where(Assignment.person_id == person_id, Assignment.state == "locked")
+        .where(Assignment.person_id == person_id, LIVE)
         .order_by(Assignment.locked_at)
     )
     with store.reading() as connection:

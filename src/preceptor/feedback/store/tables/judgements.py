@@ -47,7 +47,7 @@ class Judgement(Base):
     supersedes: Mapped[int | None] = mapped_column(ForeignKey("judgements.id"))
     all_bad: Mapped[bool] = mapped_column(Boolean, default=False)
     note: Mapped[str] = mapped_column(Text, default="")  # of the labeler; the reason of a skip
-    detail: Mapped[Any] = mapped_column(Json)  # a prompt's parts as they were written
+    detail: Mapped[Any] = mapped_column(Json, nullable=True)  # a prompt's parts as they were written
 
 
 class WrittenDemonstration(Base):

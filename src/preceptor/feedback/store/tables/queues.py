@@ -8,7 +8,7 @@ changes in the same transaction as they do.
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Boolean, CheckConstraint, Float, ForeignKey, Index, String, Text, text
+from sqlalchemy import Boolean, CheckConstraint, Float, ForeignKey, Index, String, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from preceptor.feedback.store.tables.base import Base, Json, Utc
@@ -61,8 +61,10 @@ class Item(Base):
     done: Mapped[int] = mapped_column(default=0)
     honeypot: Mapped[bool] = mapped_column(Boolean, default=False)
     identical: Mapped[bool] = mapped_column(Boolean, default=False)  # its outputs are one text: nothing to judge
-    known: Mapped[Any] = mapped_column(Json)  # a honeypot's answer: {"ranks": [...], "flags": [[...]...] or null}, by place
-    wish: Mapped[Any] = mapped_column(Json)  # what prompt is to be written
+    known: Mapped[Any] = mapped_column(
+        Json, nullable=True
+    )  # a honeypot's answer: {"ranks": [...], "flags": [[...]...] or null}, by place
+    wish: Mapped[Any] = mapped_column(Json, nullable=True)  # what prompt is to be written
     added_at: Mapped[datetime] = mapped_column(Utc)
 
 
@@ -112,7 +114,8 @@ class Assignment(Base):
     queue_id: Mapped[int] = mapped_column(ForeignKey("queues.id"))
     person_id: Mapped[int] = mapped_column(ForeignKey("people.id"))
     state: Mapped[str] = mapped_column(String(20))
-    shown: Mapped[Any] = mapped_column(Json)  # [[response id, ...], ...]: a card each, in the order shown
+    # A card each, in the order shown: [[[response id, its place in the item], ...], ...]
+    shown: Mapped[Any] = mapped_column(Json)
     guideline_version: Mapped[int] = mapped_column(default=0)
     locked_at: Mapped[datetime] = mapped_column(Utc)
     expires_at: Mapped[datetime] = mapped_column(Utc)
