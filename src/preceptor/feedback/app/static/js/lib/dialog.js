@@ -30,6 +30,7 @@ export function openDialog(title, content, { wide = false, modalOnly = false, cl
   });
   document.body.append(dialog);
   dialog.showModal();
+  dialog.querySelector("form input, form textarea")?.focus();
   return dialog;
 }
 

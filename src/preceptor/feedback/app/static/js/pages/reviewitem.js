@@ -35,7 +35,7 @@ export async function reviewItem(main, number_) {
         h("span.muted.progress", {}, `${item.queue} · ${t(`kind.${item.kind}`)}${item.honeypot ? ` · ${t("honeypot")}` : ""}`),
         h("div.tools", {}, markdown, h("a.button", { href: `#/review/disagreements/${encodeURIComponent(item.queue)}` }, t("review.back"))),
       ),
-      item.messages.length ? h("section.card.prompt", { "aria-label": t("prompt"), tabindex: 0 }, conversation(item.messages)) : null,
+      item.messages.length ? h("section.card.asked", { "aria-label": t("prompt"), tabindex: 0 }, conversation(item.messages)) : null,
       item.responses.length && item.judgements.some((one) => one.ranks) ? sideBySide(item) : written(item),
     ),
   );

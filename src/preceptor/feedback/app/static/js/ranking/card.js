@@ -35,7 +35,7 @@ const RATINGS = [1, 2, 3, 4, 5, 6, 7];
  */
 export function cardView({ card, text, rating, levels, changed, move }) {
   const name = letter(card);
-  const head = h("h2.letter", { id: newId("output"), "aria-label": t("output", { letter: name }), title: t("rank.drag") }, name);
+  const head = h("h2.letter.grip", { id: newId("output"), "aria-label": t("output", { letter: name }), title: t("rank.drag") }, name);
   const rank = h("span.rank-words", {});
   const overall = segmented(t("rate.overall"), RATINGS.map((n) => [n, String(n)]), rating.overall, rate, {
     ends: [t("rate.worst"), t("rate.best")],

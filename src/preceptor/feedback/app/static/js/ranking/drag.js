@@ -7,7 +7,8 @@ const STEP = 12;
 /**
  * Make something draggable.
  *
- * @param {HTMLElement} handle what is pressed; its style must say `touch-action: none`
+ * @param {HTMLElement} handle what is pressed. A finger must be on a grip in it (`.grip`, with the style
+ *   `touch-action: none`), for elsewhere it scrolls
  * @param {object} what
  * @param {() => HTMLElement} what.ghost what follows the pointer
  * @param {(x: number, y: number) => {mark: HTMLElement, drop: () => void} | null} what.target
@@ -15,6 +16,7 @@ const STEP = 12;
 export function draggable(handle, what) {
   handle.addEventListener("pointerdown", (event) => {
     if (event.button !== 0 || !event.isPrimary) return;
+    if (event.pointerType === "touch" && !event.target.closest(".grip")) return;
     const from = { x: event.clientX, y: event.clientY };
     let drag = null;
     const move = (now) => {

@@ -111,7 +111,7 @@ export default {
   "guidelines": "Guidelines",
   "guidelines.none": "No guidelines have been published for this kind of task.",
   "guidelines.failed": "The guidelines could not be loaded.",
-  "text.markdown": "Show as Markdown",
+  "text.markdown": "Markdown",
   "text.hidden": "A character that cannot be seen: {code}",
   "taskbar": "This task",
   "time.title": "Time on this task, while the page is seen",

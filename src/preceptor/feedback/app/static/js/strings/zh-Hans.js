@@ -111,7 +111,7 @@ export default {
   "guidelines": "标注指南",
   "guidelines.none": "此类任务尚未发布指南。",
   "guidelines.failed": "指南加载失败。",
-  "text.markdown": "显示为 Markdown",
+  "text.markdown": "Markdown",
   "text.hidden": "不可见字符：{code}",
   "taskbar": "当前任务",
   "time.title": "本任务用时（仅计页面可见时间）",

@@ -110,7 +110,7 @@ export function taskPage(main, view, { next, correcting = false }) {
   const progress = h("span.muted.progress", {}, task.queue);
   showProgress(task.queue, progress);
   const layout = h(
-    `div.work.${task.kind}${editor.side ? ".with-side" : ""}`,
+    editor.side ? "div.work.with-side" : "div.work",
     {},
     help.panel,
     h(
@@ -118,7 +118,7 @@ export function taskPage(main, view, { next, correcting = false }) {
       {},
       h("div.work-head", {}, heading, progress, h("div.tools", {}, markdown, help.button)),
       view.reason ? h("p.card.notice-card", {}, view.reason) : null,
-      task.messages.length ? h("section.card.prompt", { "aria-label": t("prompt"), tabindex: 0 }, conversation(task.messages)) : null,
+      task.messages.length ? h("section.card.asked", { "aria-label": t("prompt"), tabindex: 0 }, conversation(task.messages)) : null,
       editor.element,
     ),
     editor.side ?? null,
