@@ -63,7 +63,6 @@ class Site:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.store: Store = open_store(folder / "store.db")
-        first_texts(self.store)
         self.people: dict[str, int] = {}
         self.port = 0
         self._server: uvicorn.Server | None = None
@@ -112,6 +111,7 @@ class Site:
 
 def fill(site: Site) -> None:
     """People, and a queue of each kind."""
+    first_texts(site.store)
     for name, role in (("ana", "labeler"), ("bo", "labeler"), ("rae", "reviewer"), ("ada", "admin")):
         site.person(name, role)
     store = site.store

@@ -121,7 +121,8 @@ async function signOut() {
     return;
   }
   sweep(true);
-  location.hash = "#/";
+  setSession(null);
+  history.replaceState(null, "", "#/"); // no event: `start` draws the page
   await start();
 }
 

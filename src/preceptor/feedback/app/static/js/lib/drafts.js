@@ -9,6 +9,7 @@ import { forget, recall, remember, remembered } from "./memory.js";
 
 const START = "draft/";
 const SERVER_WAIT = 1500; // milliseconds of rest before the server is told
+const LONGEST_HOLD = 1000;
 const KEPT_DAYS = 30;
 
 /**
@@ -35,6 +36,8 @@ export class Draft {
     this.kept = isKept(here) && (!there || here.at >= there.at) ? here : there;
     this.saved = !isKept(here) || this.kept === there; // whether the server has all of it
     this.over = false;
+    this.held = false; // the answer itself is on its way
+    this.going = null; // the draft is
     this.timer = 0;
     this.onState = null; // told "saving" | "saved" | "here" | "over"
     this.leave = () => document.hidden && this.keepTime();
@@ -64,9 +67,14 @@ export class Draft {
   }
 
   /** Tell the server now. */
-  async toServer() {
+  toServer() {
     clearTimeout(this.timer);
-    if (!this.server || this.saved || this.over || !this.kept) return;
+    if (!this.server || this.saved || this.held || this.over || !this.kept) return null;
+    this.going = this.send();
+    return this.going;
+  }
+
+  async send() {
     const sent = this.kept;
     try {
       await api.saveDraft(this.assignment, sent);
@@ -77,6 +85,19 @@ export class Draft {
       if (over) this.server = false;
       this.onState?.(over ? "over" : "here");
     }
+  }
+
+  /** The answer is sent: no draft overtakes it. One that is on its way is waited for, a little. */
+  async hold() {
+    this.held = true;
+    clearTimeout(this.timer);
+    await Promise.race([this.going, new Promise((resolve) => setTimeout(resolve, LONGEST_HOLD))]);
+  }
+
+  /** It was not taken: drafts go on. */
+  release() {
+    this.held = false;
+    if (!this.saved) this.later();
   }
 
   /** It was handed in, or is of no use any more. */

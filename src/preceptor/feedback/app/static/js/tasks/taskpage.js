@@ -35,6 +35,7 @@ import { prompt } from "./prompt.js";
  * @property {import("../lib/keys.js").Key[]} keys
  */
 
+const SOON = 1500;
 const EDITORS = { demonstration, prompt, ranking, comparison };
 
 /**
@@ -149,13 +150,17 @@ export function taskPage(main, view, { next, correcting = false }) {
 function sender({ task, editor, clock, draft, foot, correcting, next }) {
   let last = { json: "", key: "" };
   let stopWaiting = null;
+  let busy = false;
   const cancel = () => {
     if (!stopWaiting) return;
     stopWaiting();
     stopWaiting = null;
+    draft.release();
     foot.busy(false);
   };
   const go = async () => {
+    if (busy) return;
+    cancel();
     const given = editor.answer();
     if (given.problem) {
       foot.say(given.problem, "bad");
@@ -168,13 +173,17 @@ function sender({ task, editor, clock, draft, foot, correcting, next }) {
     await send({ payload: given.payload, seconds: clock.seconds(), key: last.key });
   };
   const send = async (answer) => {
+    busy = true;
     foot.busy(true);
     foot.say(t("submit.sending"));
+    await draft.hold();
     try {
       await (correcting ? api.correct : api.submit)(task.assignment, answer);
     } catch (error) {
       refused(error, answer);
       return;
+    } finally {
+      busy = false;
     }
     draft.discard();
     notice(t("submit.done"));
@@ -183,26 +192,41 @@ function sender({ task, editor, clock, draft, foot, correcting, next }) {
   const refused = (error, answer) => {
     if (error instanceof api.Unreachable) {
       foot.say(t("submit.waiting"), "bad");
-      if (connected()) return foot.busy(false);
-      stopWaiting?.();
-      stopWaiting = onConnection((now) => {
-        if (!now) return;
-        stopWaiting();
+      stopWaiting = whenConnected(() => {
         stopWaiting = null;
         send(answer);
       });
-      return undefined;
+      return;
     }
+    draft.release();
     foot.busy(false);
     foot.say(error.message, "bad");
     announce(error.message, true);
-    if (error.status === 409) conflict(error.message, editor.readable(), task, () => {
+    if (error.status !== 409) return;
+    conflict(error.message, editor.readable(), task, () => {
       draft.discard();
       next();
     });
-    return undefined;
   };
   return { go, cancel };
+}
+
+/** Do it once when the server answers again, or soon if another request has already heard of it. */
+function whenConnected(act) {
+  let done = false;
+  const once = (now) => {
+    if (!now || done) return;
+    stop();
+    act();
+  };
+  const stopListening = onConnection(once);
+  const timer = setTimeout(() => once(connected()), SOON);
+  const stop = () => {
+    done = true;
+    stopListening();
+    clearTimeout(timer);
+  };
+  return stop;
 }
 
 function newKey() {
