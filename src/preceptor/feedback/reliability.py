@@ -6,8 +6,9 @@ dealt out at random: 1 is perfect, 0 is chance.
 
 What the units and the values are, is a choice; here:
 
-- *pairs*, nominal: a unit is a pair of responses of one prompt, its value first, second or tie. The pair is written
-  in one order for all labelers.
+- *pairs*, nominal: a unit is a pair of responses of one prompt, its value first, second or tie. First is what the
+  prompt's first ranking names first. That order must tell nothing (the stage `sample` draws it): were it the better
+  model's, nearly all would say "first", which chance would then be taken to do as well.
 - *ranks*, ordinal: a unit is a response, its value the place the labeler gave it, ties sharing the mean of their
   places. Only the responses that all labelers of a prompt have ranked are placed. The places of
   one ranking are not independent of each other, which the coefficient does not know.
@@ -151,9 +152,12 @@ def _coefficient(
 def pair_units(rankings: Iterable[Ranking]) -> Units:
     """Every pair of responses of a prompt, judged first (1), second (2) or tie (0)."""
     judged: dict[tuple[str, object], list[float]] = {}
+    order: dict[tuple[str, object], int] = {}
     for ranking in rankings:
         ranks = _by_name(ranking)
-        names = sorted(ranks)
+        for name in ranks:
+            order.setdefault((ranking.prompt_id, name), len(order))
+        names = sorted(ranks, key=lambda name: order[ranking.prompt_id, name])
         for (a, b), judgement in pairs_from_ranks([ranks[name] for name in names]).items():
             judged.setdefault((ranking.prompt_id, (names[a], names[b])), []).append(float(judgement))
     return _units(judged)

@@ -1,4 +1,4 @@
-"""Whether what was acknowledged is in the server's export, each once. The export knows no ids: contents are compared."""
+"""Whether what was acknowledged is in the server's export, each once. It knows no ids: contents are compared."""
 
 import hashlib
 import json

@@ -33,9 +33,13 @@ class Watch:
 class Client:
     """A session with the server at ``url``. Use it as an async context manager."""
 
-    def __init__(self, url: str, watch: Watch, transport: httpx2.AsyncBaseTransport | None = None) -> None:
-        self._http = httpx2.AsyncClient(base_url=url, timeout=TIMEOUT, transport=transport)
+    def __init__(self, url: str, watch: Watch, patience: float = PATIENCE) -> None:
+        try:
+            self._http = httpx2.AsyncClient(base_url=url, timeout=TIMEOUT)
+        except httpx2.InvalidURL:
+            raise InputError(f"--url {url}: is no address; give it as http://127.0.0.1:8000") from None
         self._watch = watch
+        self.patience = patience
         self._url = url
         self._csrf = ""
 
@@ -71,18 +75,18 @@ class Client:
 
     async def ask(self, method: str, path: str, body: Any = None, route: str = "") -> httpx2.Response:
         """:meth:`call`, whatever the answer is."""
-        until = time.monotonic() + PATIENCE
+        until = time.monotonic() + self.patience
         pause = 0.05
         while True:
             begun = time.perf_counter()
             try:
                 answer = await self._http.request(method, path, json=body, headers={"X-CSRF-Token": self._csrf})
+            except httpx2.UnsupportedProtocol:
+                raise InputError(f"--url {self._url}: is no address; give it as http://127.0.0.1:8000") from None
             except httpx2.TransportError as error:
                 self._watch.away += 1
                 if time.monotonic() > until:
                     raise InputError(f"{self._url}: no answer ({error or type(error).__name__}); start it") from None
-            except (httpx2.InvalidURL, httpx2.UnsupportedProtocol):
-                raise InputError(f"--url {self._url}: is no address; give it as http://127.0.0.1:8000") from None
             else:
                 self._watch.note(f"{method} {route or path}", time.perf_counter() - begun, answer.status_code)
                 if answer.status_code not in (429, 503) or time.monotonic() > until:

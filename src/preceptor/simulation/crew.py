@@ -10,7 +10,7 @@ from typing import Any
 
 from preceptor.errors import InputError
 from preceptor.simulation.check import Ledger, exported
-from preceptor.simulation.client import Client, Watch, said
+from preceptor.simulation.client import PATIENCE, Client, Watch, said
 from preceptor.simulation.minds import Atlas, Chance, Mind, payload
 from preceptor.simulation.report import Report
 
@@ -58,8 +58,9 @@ def simulate(plan: Simulation, stop: Callable[[], bool] = lambda: False) -> Repo
 async def _simulate(plan: Simulation, stop: Callable[[], bool]) -> Report:
     mind: Mind = Chance(plan.seed) if plan.gold is None else Atlas(plan.gold, plan.seed)
     work = _Work(plan, mind)
-    async with Client(plan.url, Watch()) as admin:
+    async with Client(plan.url, Watch(), patience=0.0) as admin:
         await _admin(plan, admin)
+        admin.patience = PATIENCE
         before = await exported(admin)
         names = [f"labeler-{number:02d}" for number in range(1, plan.labelers + 1)]
         crew = await _let_in(plan, admin, names)

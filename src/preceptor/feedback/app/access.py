@@ -11,8 +11,9 @@ from preceptor.feedback.app.guard import SAFE
 from preceptor.feedback.app.parameters import Shape
 from preceptor.feedback.app.settings import AppSettings
 from preceptor.feedback.store import Store
-from preceptor.feedback.store.people import PersonInfo, session_person
-from preceptor.feedback.store.published import latest_version
+from preceptor.feedback.store.people import PersonInfo
+from preceptor.feedback.store.sessions import session_and_terms
+from preceptor.feedback.store.tables.people import ROLES
 
 COOKIE = "preceptor_session"
 CSRF_HEADER = "X-CSRF-Token"
@@ -39,6 +40,10 @@ def store_of(request: Request) -> Store:
     """The store that the app serves."""
     store: Store = request.app.state.store
     return store
+
+
+async def _store(request: Request) -> Store:
+    return store_of(request)  # async only so that no thread is asked for it
 
 
 def cookie_name(request: Request) -> str:
@@ -79,52 +84,54 @@ def clear_cookie(request: Request, response: Response) -> None:
 
 def signed_in(request: Request) -> PersonInfo:
     """Whoever the session belongs to: 401 without one; 403 for a change without the session's CSRF token."""
+    return _who(request)[0]
+
+
+def _who(request: Request) -> tuple[PersonInfo, int | None]:
+    """The person, and the version of the terms that she has yet to agree to."""
     token = token_of(request)
-    who = session_person(store_of(request), token) if token else None
+    who, terms = session_and_terms(store_of(request), token) if token else (None, None)
     if who is None:
         raise ProblemError(401, "sign in first")
     if request.method not in SAFE:
         given = request.headers.get(CSRF_HEADER, "").encode()
         if not hmac.compare_digest(given, csrf_token(token).encode()):
             raise ProblemError(403, f"{CSRF_HEADER} is missing or wrong; get /api/session again", code="csrf")
+    return who, terms
+
+
+def _allowed(request: Request, roles: tuple[str, ...], whom: str) -> PersonInfo:
+    """Whoever asks, if she has agreed to the terms and has one of the roles."""
+    who, terms = _who(request)
+    if terms is not None:
+        raise ProblemError(403, f"agree to version {terms} of the terms first", code="consent")
+    if who.role not in roles:
+        raise ProblemError(403, f"this is for {whom}")
     return who
 
 
-def terms_to_agree(store: Store, who: PersonInfo) -> int | None:
-    """The version of the terms that a person has yet to agree to; None if there is none."""
-    with store.reading() as connection:
-        latest = latest_version(connection, "terms")
-    return latest if latest and who.consent_version != latest else None
+def _labeler(request: Request) -> PersonInfo:
+    return _allowed(request, ROLES, "people")
 
 
-def _labeler(request: Request, who: Annotated[PersonInfo, Depends(signed_in)]) -> PersonInfo:
-    version = terms_to_agree(store_of(request), who)
-    if version is not None:
-        raise ProblemError(403, f"agree to version {version} of the terms first", code="consent")
-    return who
+def _reviewer(request: Request) -> PersonInfo:
+    return _allowed(request, ("reviewer", "admin"), "reviewers and admins")
 
 
-def _reviewer(who: Annotated[PersonInfo, Depends(_labeler)]) -> PersonInfo:
-    if who.role not in ("reviewer", "admin"):
-        raise ProblemError(403, "this is for reviewers and admins")
-    return who
+def _admin(request: Request) -> PersonInfo:
+    return _allowed(request, ("admin",), "admins")
 
 
-def _admin(who: Annotated[PersonInfo, Depends(_labeler)]) -> PersonInfo:
-    if who.role != "admin":
-        raise ProblemError(403, "this is for admins")
-    return who
-
-
-StoreOf = Annotated[Store, Depends(store_of)]
+StoreOf = Annotated[Store, Depends(_store)]
 SignedIn = Annotated[PersonInfo, Depends(signed_in)]
 Labeler = Annotated[PersonInfo, Depends(_labeler)]
 Reviewer = Annotated[PersonInfo, Depends(_reviewer)]
 Admin = Annotated[PersonInfo, Depends(_admin)]
 
 
-def session_of(store: Store, who: PersonInfo | None, token: str) -> Session:
-    """What a page is told of a session."""
+def session_of(request: Request, token: str) -> Session:
+    """What a page is told of the session with this token."""
+    who, terms = session_and_terms(store_of(request), token) if token else (None, None)
     if who is None:
         return Session()
-    return Session(person=Me.model_validate(who), csrf=csrf_token(token), must_consent=terms_to_agree(store, who))
+    return Session(person=Me.model_validate(who), csrf=csrf_token(token), must_consent=terms)

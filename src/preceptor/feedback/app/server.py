@@ -1,8 +1,11 @@
 """The app: everything put together."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import anyio
+import anyio.to_thread
 from fastapi import FastAPI
 
 import preceptor
@@ -26,7 +29,14 @@ def create_app(store: Store, settings: AppSettings | None = None) -> FastAPI:
     Routes that touch the database are plain functions: FastAPI runs them in threads, and the event loop never waits.
     """
     settings = settings or AppSettings()
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        anyio.to_thread.current_default_thread_limiter().total_tokens = settings.threads
+        yield
+
     app = FastAPI(
+        lifespan=lifespan,
         title="Preceptor labeling",
         version=preceptor.__version__,
         description="Prompts, demonstrations and rankings from a team of labelers. See docs/labeling-api.md.",

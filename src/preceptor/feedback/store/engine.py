@@ -67,7 +67,7 @@ class Store:
     def __init__(self, engine: Engine, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self.engine = engine
         self.now = clock
-        self.seed: int | None = None  # of the settings, once read
+        self.seed = 0  # of the order of outputs and of the honeypots; `open_store` reads it, for it never changes
         self._writers = {
             durable: engine.execution_options(preceptor_writes="FULL" if durable else "NORMAL")
             for durable in (True, False)

@@ -11,7 +11,7 @@ from sqlalchemy.exc import DatabaseError, OperationalError
 
 from preceptor.errors import InputError
 from preceptor.feedback.store.engine import Store, connect, database_url
-from preceptor.feedback.store.settings import first_settings
+from preceptor.feedback.store.settings import first_settings, setting
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 ADVISORY_LOCK = 0x70726563  # PostgreSQL: two programs that start together do not both migrate
@@ -35,6 +35,8 @@ def open_store(database: str | Path, *, create: bool = True) -> Store:
     store = Store(engine)
     try:
         _migrate(store, name, create=create)
+        with store.reading() as connection:
+            store.seed = int(setting(connection, "seed"))
     except OperationalError as error:
         engine.dispose()
         raise InputError(

@@ -14,7 +14,7 @@ from preceptor.feedback.store.errors import ForbiddenError, InvalidError, NotFou
 from preceptor.feedback.store.published import latest_version
 from preceptor.feedback.store.tables import Audit, Invitation, Person, SignIn
 from preceptor.feedback.store.tables.people import PERSON_KINDS, ROLES
-from preceptor.feedback.store.words import checked_text
+from preceptor.feedback.store.words import checked_text, findable
 
 MAX_NAME = 100
 
@@ -93,6 +93,8 @@ def person(store: Store, person_id: int) -> PersonInfo:
 
 def find_person(store: Store, name: str) -> PersonInfo | None:
     """A person by name, in any case."""
+    if not findable(name):
+        return None
     with store.reading() as connection:
         row = connection.execute(_PERSON.where(Person.name == " ".join(name.split()).casefold())).one_or_none()
     return None if row is None else PersonInfo(*row)

@@ -9,7 +9,7 @@ from preceptor.feedback.store.engine import Store
 from preceptor.feedback.store.errors import InvalidError
 from preceptor.feedback.store.tables import Published
 from preceptor.feedback.store.tables.queues import TASK_KINDS
-from preceptor.feedback.store.words import checked_text
+from preceptor.feedback.store.words import checked_text, findable
 
 NAMES = ("terms", *TASK_KINDS)
 
@@ -53,6 +53,8 @@ def publish(store: Store, name: str, texts: dict[str, str], *, by: int | None = 
 
 def published(store: Store, name: str, *, version: int | None = None, language: str = "en") -> Text | None:
     """The text of a version (default: the latest), in English if it is not there in the language; None if none is."""
+    if not findable(name + language):
+        return None
     with store.reading() as connection:
         wanted = version if version is not None else latest_version(connection, name)
         query = select(

@@ -6,7 +6,6 @@ from datetime import datetime
 
 from sqlalchemy import Connection, insert, select
 
-from preceptor.feedback.store.engine import Store
 from preceptor.feedback.store.tables import Forgotten, Setting
 
 PSEUDONYM_BYTES = 12
@@ -24,14 +23,6 @@ def first_settings(connection: Connection) -> None:
 def setting(connection: Connection, name: str) -> str:
     """The value of a setting that every store has."""
     return connection.execute(select(Setting.value).where(Setting.name == name)).scalar_one()
-
-
-def seed(store: Store) -> int:
-    """The seed of the order of outputs and of the honeypots. Read once, for it never changes."""
-    if store.seed is None:
-        with store.reading() as connection:
-            store.seed = int(setting(connection, "seed"))
-    return store.seed
 
 
 def pseudonym(key: str, kind: str, name: str) -> str:

@@ -20,6 +20,11 @@ def checked_text(text: str, what: str, limit: int = MAX_TEXT) -> str:
     return text
 
 
+def findable(text: str) -> bool:
+    """Whether a database can even be asked for a text; where it cannot, nothing of that name is there."""
+    return not _REFUSED.search(text)
+
+
 def storable(text: str) -> str:
     """A model's output as every database can hold it: NUL and half surrogate pairs become U+FFFD."""
     return re.sub("[\x00\ud800-\udfff]", "\ufffd", text)

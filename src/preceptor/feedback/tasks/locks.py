@@ -9,7 +9,7 @@ from sqlalchemy import Connection, bindparam, delete, insert, literal_column, se
 from preceptor.feedback.store import Store
 from preceptor.feedback.store.errors import InvalidError, NotFoundError, StaleError
 from preceptor.feedback.store.tables import Assignment, Draft, Item, Judgement, Person, Queue
-from preceptor.feedback.store.words import checked_text
+from preceptor.feedback.store.words import checked_text, findable
 
 SkipReason = Literal["unclear", "language", "knowledge", "personal data", "disturbing", "broken", "other"]
 SKIP_REASONS: tuple[str, ...] = get_args(SkipReason)
@@ -141,7 +141,8 @@ _OWNED = (
 
 def owned(connection: Connection, person_id: int, assignment: str) -> Any:
     """The row of this person's assignment, locked until the transaction ends; else :class:`NotFoundError`."""
-    row = connection.execute(_OWNED, {"assignment": assignment, "person": person_id}).one_or_none()
+    given = {"assignment": assignment, "person": person_id}
+    row = connection.execute(_OWNED, given).one_or_none() if findable(assignment) else None
     if row is None:
         raise NotFoundError("there is no such task")
     return row

@@ -17,7 +17,6 @@ from sqlalchemy.exc import IntegrityError
 
 from preceptor.feedback.store import Store
 from preceptor.feedback.store.errors import ForbiddenError, NotFoundError
-from preceptor.feedback.store.settings import seed
 from preceptor.feedback.store.tables import (
     Assignment,
     Item,
@@ -29,6 +28,7 @@ from preceptor.feedback.store.tables import (
     StoredPrompt,
     StoredResponse,
 )
+from preceptor.feedback.store.words import findable
 from preceptor.feedback.tasks.locks import LIVE, free_expired
 from preceptor.feedback.tasks.shapes import Task, as_task
 from preceptor.feedback.tasks.view import task
@@ -91,7 +91,7 @@ def _places(store: Store, person_id: int, queue: str | None) -> Sequence[Any]:
         if queue is None:
             rows = connection.execute(_ALL_QUEUES, given).all()
         else:
-            rows = connection.execute(_ONE_QUEUE, {**given, "queue": queue}).all()
+            rows = connection.execute(_ONE_QUEUE, {**given, "queue": queue}).all() if findable(queue) else []
             if not rows:
                 raise NotFoundError(f"there is no queue {queue!r}")
     if rows and rows[0].status is None:
@@ -155,7 +155,7 @@ _LOCK = insert(Assignment)
 
 def _claim(store: Store, person_id: int, place: Any) -> Task | None:
     """Take a slot of a queue; None if nothing is free for this person."""
-    draw = key_bits(seed(store), "honeypot", place.id, person_id, place.turn) / 2**128 if place.honeypot_rate else 1.0
+    draw = key_bits(store.seed, "honeypot", place.id, person_id, place.turn) / 2**128 if place.honeypot_rate else 1.0
     queries = [_HONEYPOT, _NEW, _AGAIN] if draw < place.honeypot_rate else [_NEW, _AGAIN]
     for _ in range(TRIES):
         try:
@@ -164,10 +164,8 @@ def _claim(store: Store, person_id: int, place: Any) -> Task | None:
                 if not connection.execute(_IS_OPEN, {"queue": place.id}).scalar():
                     return None
                 item, query = _find(connection, person_id, place.id, queries)
-                if item is not None and query is _AGAIN:
-                    return task(store, person_id, _take_again(store, connection, person_id, place, item), connection)
                 if item is not None:
-                    return _take(store, connection, person_id, place, item)
+                    return _take(store, connection, person_id, place, item, seen=query is _AGAIN)
                 if query is None:
                     return None
         except IntegrityError:  # another browser of hers was faster: what it holds is the task
@@ -194,42 +192,44 @@ def _find(
     return None, None
 
 
-def _take(store: Store, connection: Connection, person_id: int, place: Any, item: int) -> Task:
-    """Lock an item that this person has not seen; its cards are shuffled by a key of item and person."""
+def _take(store: Store, connection: Connection, person_id: int, place: Any, item: int, *, seen: bool) -> Task:
+    """Lock an item. If this person may have ``seen`` it and did, her assignment is revived, with the order it had."""
     now = store.now()
-    until = now + timedelta(seconds=place.lock_seconds)
-    connection.execute(_TAKE, {"item": item})
-    cards: dict[str, list[tuple[int, int]]] = {}
-    texts: dict[int, str] = {}
-    for response, at, text_hash, text in connection.execute(_RESPONSES, {"item": item}):
-        cards.setdefault(text_hash, []).append((response, at))
-        texts[response] = text
-    shown = sorted(cards.values(), key=lambda card: key_bits(seed(store), "order", item, person_id, card[0][0]))
     lock = {
-        "id": secrets.token_hex(16),
-        "item_id": item,
-        "queue_id": place.id,
-        "person_id": person_id,
-        "state": "locked",
-        "shown": shown,
-        "guideline_version": place.guideline_version or 0,
-        "locked_at": now,
-        "expires_at": until,
-    }
-    connection.execute(_LOCK, lock)
-    wish, messages = connection.execute(_PROMPT, {"item": item}).one()
-    outputs = [texts[card[0][0]] for card in shown]
-    return as_task({**lock, "name": place.name, "kind": place.kind, "wish": wish, "messages": messages}, outputs)
-
-
-def _take_again(store: Store, connection: Connection, person_id: int, place: Any, item: int) -> str:
-    now = store.now()
-    connection.execute(_TAKE, {"item": item})
-    given = {
         "item": item,
         "person": person_id,
         "version": place.guideline_version or 0,
         "now": now,
         "until": now + timedelta(seconds=place.lock_seconds),
     }
-    return str(connection.execute(_LOCK_AGAIN, given).scalar_one())
+    connection.execute(_TAKE, {"item": item})
+    revived = connection.execute(_LOCK_AGAIN, lock).scalar_one_or_none() if seen else None
+    if revived is not None:
+        return task(store, person_id, revived, connection)
+    return _lock_new(store, connection, place, lock)
+
+
+def _lock_new(store: Store, connection: Connection, place: Any, lock: dict[str, Any]) -> Task:
+    """An assignment of an item that this person has not seen; the cards are shuffled by a key of item and person."""
+    item, person = lock["item"], lock["person"]
+    cards: dict[str, list[tuple[int, int]]] = {}
+    texts: dict[int, str] = {}
+    for response, at, text_hash, text in connection.execute(_RESPONSES, {"item": item}):
+        cards.setdefault(text_hash, []).append((response, at))
+        texts[response] = text
+    shown = sorted(cards.values(), key=lambda card: key_bits(store.seed, "order", item, person, card[0][0]))
+    row = {
+        "id": secrets.token_hex(16),
+        "item_id": item,
+        "queue_id": place.id,
+        "person_id": person,
+        "state": "locked",
+        "shown": shown,
+        "guideline_version": lock["version"],
+        "locked_at": lock["now"],
+        "expires_at": lock["until"],
+    }
+    connection.execute(_LOCK, row)
+    wish, messages = connection.execute(_PROMPT, {"item": item}).one()
+    more = {"name": place.name, "kind": place.kind, "wish": wish, "messages": messages}
+    return as_task(row | more, [texts[card[0][0]] for card in shown])

@@ -10,7 +10,7 @@ from preceptor.feedback.store import Store
 from preceptor.feedback.store.errors import InvalidError, NotFoundError, StaleError
 from preceptor.feedback.store.tables import Assignment, Item, Queue
 from preceptor.feedback.store.tables.queues import TASK_KINDS
-from preceptor.feedback.store.words import checked_text
+from preceptor.feedback.store.words import checked_text, findable
 from preceptor.feedback.tasks.shapes import TaskKind
 
 # Time to finish one task before its slot goes to somebody else. A page extends its lock while somebody works.
@@ -103,7 +103,7 @@ def queues(store: Store) -> list[QueueInfo]:
 def queue(store: Store, name: str) -> QueueInfo:
     """One queue; :class:`NotFoundError` if there is none of this name."""
     with store.reading() as connection:
-        row = connection.execute(_overview().where(Queue.name == name)).one_or_none()
+        row = connection.execute(_overview().where(Queue.name == name)).one_or_none() if findable(name) else None
     if row is None:
         raise NotFoundError(f"there is no queue {name!r}")
     return QueueInfo(*row)
@@ -136,7 +136,9 @@ def _overview() -> Any:
 
 def queue_row(connection: Connection, name: str) -> Queue:
     """The columns of a queue; :class:`NotFoundError` if there is none of this name."""
-    found = connection.execute(select(Queue.__table__).where(Queue.name == name)).one_or_none()
+    found = (
+        connection.execute(select(Queue.__table__).where(Queue.name == name)).one_or_none() if findable(name) else None
+    )
     if found is None:
         raise NotFoundError(f"there is no queue {name!r}")
     return found  # type: ignore[return-value]  # a row with the same attributes

@@ -7,6 +7,7 @@ from sqlalchemy import Connection, bindparam, select
 from preceptor.feedback.store import Store
 from preceptor.feedback.store.errors import NotFoundError
 from preceptor.feedback.store.tables import Assignment, Draft, Item, Queue, StoredPrompt, StoredResponse
+from preceptor.feedback.store.words import findable
 from preceptor.feedback.tasks.locks import LIVE
 from preceptor.feedback.tasks.shapes import Task, as_task
 
@@ -39,7 +40,8 @@ def task(store: Store, person_id: int, assignment: str, connection: Connection |
     if connection is None:
         with store.reading() as connection:
             return task(store, person_id, assignment, connection)
-    row = connection.execute(_TASK, {"assignment": assignment, "person": person_id}).mappings().one_or_none()
+    given = {"assignment": assignment, "person": person_id}
+    row = connection.execute(_TASK, given).mappings().one_or_none() if findable(assignment) else None
     if row is None:
         raise NotFoundError("there is no such task")
     first = [card[0][0] for card in row["shown"]]

@@ -13,7 +13,6 @@ from preceptor.feedback.app.limits import Attempts
 from preceptor.feedback.app.parameters import Body, Line, Shape
 from preceptor.feedback.app.passwords import MAX_PASSWORD, Passwords
 from preceptor.feedback.app.replies import Route, reply
-from preceptor.feedback.store import Store
 from preceptor.feedback.store.people import (
     accept_invitation,
     close_session,
@@ -21,7 +20,6 @@ from preceptor.feedback.store.people import (
     invitation_role,
     open_session,
     password_hash,
-    session_person,
     set_language,
     set_password_hash,
     sign_in_name,
@@ -73,10 +71,9 @@ class InvitationInfo(Shape):
 
 
 @router.get("/session", response_model=Session)
-def session(request: Request, store: StoreOf) -> Response:
+def session(request: Request) -> Response:
     """Who is signed in in this browser, if anybody is, and the CSRF token."""
-    token = token_of(request)
-    return reply(session_of(store, session_person(store, token) if token else None, token))
+    return reply(session_of(request, token_of(request)))
 
 
 @router.post("/session", response_model=Session)
@@ -102,7 +99,7 @@ async def sign_in(request: Request, store: StoreOf, body: SignIn) -> Response:
         raise ProblemError(401, "the name or the password is wrong", code="wrong_password")
     by_name.clear(name)
     by_address.forgive(address)
-    return await anyio.to_thread.run_sync(_welcome, request, store, token)
+    return await anyio.to_thread.run_sync(_welcome, request, token)
 
 
 @router.delete("/session", status_code=204)
@@ -132,7 +129,7 @@ async def accept(request: Request, store: StoreOf, body: Accept) -> Response:
         return open_session(store, who.id, days=request.app.state.settings.session_days)
 
     token = await _hashing(request, make)
-    return await anyio.to_thread.run_sync(_welcome, request, store, token)
+    return await anyio.to_thread.run_sync(_welcome, request, token)
 
 
 @router.post("/password", response_model=Session)
@@ -152,23 +149,22 @@ async def change_password(request: Request, store: StoreOf, me: SignedIn, body: 
     if token is None:
         raise ProblemError(401, "the current password is wrong", code="wrong_password")
     by_name.clear(me.name)
-    return await anyio.to_thread.run_sync(_welcome, request, store, token)
+    return await anyio.to_thread.run_sync(_welcome, request, token)
 
 
 @router.patch("/me", response_model=Session)
 def change_me(request: Request, store: StoreOf, me: SignedIn, body: ChangeMe) -> Response:
     """Change the language of the pages."""
     set_language(store, me.id, body.language)
-    token = token_of(request)
-    return reply(session_of(store, session_person(store, token), token))
+    return reply(session_of(request, token_of(request)))
 
 
 # -------------------------------------------------------------------------------------------------
 
 
-def _welcome(request: Request, store: Store, token: str) -> Response:
+def _welcome(request: Request, token: str) -> Response:
     """The answer to whoever has just signed in."""
-    response = reply(session_of(store, session_person(store, token), token))
+    response = reply(session_of(request, token))
     set_cookie(request, response, token)
     return response
 

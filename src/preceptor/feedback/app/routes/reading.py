@@ -14,7 +14,7 @@ from preceptor.feedback.app.passwords import MIN_PASSWORD
 from preceptor.feedback.app.replies import Route, reply
 from preceptor.feedback.schema import FLAGS
 from preceptor.feedback.screening import CUTOFFS
-from preceptor.feedback.store.people import consent, person
+from preceptor.feedback.store.people import consent
 from preceptor.feedback.store.published import Text, published
 from preceptor.feedback.store.tables.people import ROLES
 from preceptor.feedback.store.tables.queues import TASK_KINDS
@@ -105,7 +105,7 @@ def terms(store: StoreOf, me: SignedIn, language: Language = "") -> Response:
 def agree(request: Request, store: StoreOf, me: SignedIn, body: Consent) -> Response:
     """Agree to the latest terms."""
     consent(store, me.id, body.version)
-    return reply(session_of(store, person(store, me.id), token_of(request)))
+    return reply(session_of(request, token_of(request)))
 
 
 @router.get("/guidelines/{kind}", response_model=ReadText)
