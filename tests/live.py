@@ -5,7 +5,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -51,24 +50,15 @@ class Process:
             [sys.executable, "-c", code, *words], stdout=subprocess.PIPE, text=True, env={**os.environ}
         )
         assert self._process.stdout is not None
-        self.url = self._process.stdout.readline().split()[2]
-        self.token = ""
-        if "there is no admin yet" in (line := self._until_admin()):
-            self.token = line.split("#")[1].split()[0]
+        self.url, self.token = "", ""
+        while not self.url:
+            line = self._process.stdout.readline()
+            assert line, f"the server ended with {self._process.wait(60)}"
+            if "there is no admin yet" in line:
+                self.token = line.split("#")[1].split()[0]
+            elif line.startswith("labeling at"):
+                self.url = line.split()[2]
         self.port = int(self.url.rpartition(":")[2])
-
-    def _until_admin(self) -> str:
-        """The second line, if it comes at once: with an admin there is none."""
-        assert self._process.stdout is not None
-        until = time.monotonic() + 60
-        while time.monotonic() < until:
-            try:
-                with socket.create_connection(("127.0.0.1", int(self.url.rpartition(":")[2])), timeout=1):
-                    break
-            except OSError:
-                time.sleep(0.05)
-        os.set_blocking(self._process.stdout.fileno(), False)
-        return self._process.stdout.readline()
 
     def end(self, sign: int = signal.SIGTERM) -> int:
         """Send a signal and wait; the exit code."""

@@ -1,6 +1,7 @@
 """Serving the app with uvicorn: one process, one event loop, threads for the database."""
 
 import errno
+import signal
 import socket
 from collections.abc import Callable
 from contextlib import closing, suppress
@@ -34,13 +35,14 @@ class Place:
 
 def serve(database: str | Path, place: Place, say: Callable[[str], None] = print) -> None:
     """Serve until interrupted. A store that is not there is made; ``say`` is told where to go."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a service manager's stop is as orderly as Ctrl-C
     with closing(open_store(database)) as store, _listening(place) as listener:
         first_texts(store)
         token = first_invitation(store)
         url = address(place, listener.getsockname()[1])
-        say(f"labeling at {url} (database {store.name}); stop with Ctrl-C")
         if token is not None:
             say(f"there is no admin yet: come in by {url}/join#{token} (once, within a day)")
+        say(f"labeling at {url} (database {store.name}); stop with Ctrl-C")
         server = uvicorn_server(store, place)
         with suppress(KeyboardInterrupt):  # uvicorn has finished what was begun, and raises the signal again
             server.run(sockets=[listener])
