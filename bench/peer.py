@@ -39,6 +39,11 @@ class Peer:
             sys.exit(f"the peer ended:\n{self.log.read()[-4000:]}")
         return json.loads(line)
 
+    def peak_bytes(self) -> int:
+        """The most memory that it ever held (Linux)."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(status.split("VmHWM:")[1].split()[0]) * 1024
+
     def close(self) -> None:
         """Let it end."""
         self.process.stdin.close()

@@ -18,6 +18,11 @@ from preceptor.errors import InputError
 
 Row = TypeVar("Row", bound=BaseModel)
 
+# The mask can only be read by setting it; here, at import, no other thread makes files yet.
+_umask = os.umask(0o077)
+os.umask(_umask)
+ORDINARY = 0o666 & ~_umask  # libraries that write through a temporary file leave it readable by its owner alone
+
 
 def write_atomic(path: Path, content: str | bytes) -> None:
     """Replace ``path`` by ``content`` (text is written as UTF-8), wholly or not at all."""
@@ -32,8 +37,7 @@ def file_atomic(path: Path) -> Iterator[Path]:
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         yield partial
-        with partial.open("rb+") as file:
-            os.fsync(file.fileno())
+        _settle(partial)
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
@@ -50,8 +54,7 @@ def directory_atomic(path: Path) -> Iterator[Path]:
         yield partial
         for file in partial.rglob("*"):
             if file.is_file():
-                with file.open("rb+") as handle:
-                    os.fsync(handle.fileno())
+                _settle(file)
         if path.exists():
             old = path.with_name(f".{path.name}.{os.getpid()}.old")
             path.rename(old)
@@ -61,6 +64,13 @@ def directory_atomic(path: Path) -> Iterator[Path]:
             partial.rename(path)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def _settle(path: Path) -> None:
+    """Flush a file to the disk and give it the mode of an ordinary new file."""
+    path.chmod(ORDINARY)
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
 
 
 def write_json(path: Path, value: Any) -> None:

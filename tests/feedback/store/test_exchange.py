@@ -188,8 +188,8 @@ BAD = [
 @pytest.mark.parametrize(("line", "said"), BAD, ids=[said for _, said in BAD])
 def test_a_bad_line_is_named_and_nothing_is_added(store: Store, tmp_path: Path, line: str, said: str) -> None:
     path = tmp_path / "bad.jsonl"
-    path.write_text(json.dumps(prompt_row(0)) + "\n\n" + line + "\n")
-    with pytest.raises(InputError, match=rf"bad.jsonl:3: .*{said}"):
+    path.write_text("".join(json.dumps(prompt_row(number)) + "\n" for number in range(10, 310)) + "\n" + line + "\n")
+    with pytest.raises(InputError, match=rf"bad.jsonl:302: .*{said}"):
         load_prompts(store, path)
     assert list(read_prompts(store)) == []
 

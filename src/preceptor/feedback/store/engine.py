@@ -135,7 +135,8 @@ def connect(url: URL) -> Engine:
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
         return engine
-    return create_engine(url, pool_size=10, max_overflow=20, pool_pre_ping=True)
+    # Who waits for a connection is not served in turn, so a house of fifty has one each; a server allows 100.
+    return create_engine(url, pool_size=50, max_overflow=10, pool_pre_ping=True)
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:

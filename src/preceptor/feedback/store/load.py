@@ -15,13 +15,15 @@ from sqlalchemy import Connection, insert, select
 from preceptor.errors import InputError
 from preceptor.feedback.schema import FLAGS, Demonstration, Prompt, Ranking, Rating, Response
 from preceptor.feedback.store.engine import Store
+from preceptor.feedback.store.people import MAX_NAME as MAX_KEPT_NAME
 from preceptor.feedback.store.people import add_person, sign_in_name
-from preceptor.feedback.store.prompts import add_prompt_rows, find_responses
+from preceptor.feedback.store.prompts import MAX_ID, MAX_MESSAGES, add_prompt_rows, find_responses
 from preceptor.feedback.store.tables import Judgement, Person, Ranked, Rated, StoredPrompt, WrittenDemonstration
-from preceptor.feedback.store.words import storable
+from preceptor.feedback.store.words import MAX_TEXT, checked_text, storable
 
 BATCH = 200  # rows a transaction: labelers can work meanwhile
 MAX_LINE = 20_000_000  # bytes
+MAX_NAME = MAX_KEPT_NAME - len("file/")
 NOBODY = "unknown"  # who judged where the file does not say
 Row = TypeVar("Row", bound=BaseModel)
 
@@ -38,12 +40,13 @@ class Loaded:
 
 
 def load_prompts(store: Store, path: Path) -> Loaded:
-    """Prompts, as `preceptor prompts import` writes them. The error names file and line; lines before it are in."""
+    """Prompts, as `preceptor prompts import` writes them.
+
+    A file with a bad line adds nothing, and the error names the line. An id under which the store has something else
+    stops it there; what came before is in, and need not be taken out to go on.
+    """
 
     def add(connection: Connection, rows: Sequence[tuple[str, Prompt]]) -> Loaded:
-        for where, prompt in rows:
-            if not prompt.messages[-1].content.strip():
-                raise InputError(f"{where}: the prompt is empty; it must end with words of the user")
         added = 0
         for where, prompt in rows:
             added += add_prompt_rows(connection, store.now(), [prompt], where=where)
@@ -143,13 +146,26 @@ def _load(
     store: Store, path: Path, model: type[Row], add: Callable[[Connection, Sequence[tuple[str, Row]]], Loaded]
 ) -> Loaded:
     """Read the whole file once to refuse it before anything is written, then write it batch by batch."""
-    for _ in _lines(path, model):
-        pass
+    for where, row in _lines(path, model):
+        _check(where, row)
     total, rows = Loaded(), _lines(path, model)
     while batch := list(islice(rows, BATCH)):
         with store.writing() as connection:
             total += add(connection, batch)
     return total
+
+
+def _check(where: str, row: BaseModel) -> None:
+    """What no table takes: texts that are too long or hold what no text should, and a prompt without words."""
+    messages = getattr(row, "messages", [])
+    if len(messages) > MAX_MESSAGES:
+        raise InputError(f"{where}: {len(messages):,} messages are too many; give at most {MAX_MESSAGES:,}")
+    for message in messages:
+        checked_text(message.content, f"{where}: a message", MAX_TEXT)
+    for name in ("id", "prompt_id", "user", "source", "kind", "created", "labeler", "model"):
+        checked_text(getattr(row, name, ""), f"{where}: {name}", MAX_NAME if name == "labeler" else MAX_ID)
+    if isinstance(row, Prompt) and not row.messages[-1].content.strip():
+        raise InputError(f"{where}: the prompt is empty; it must end with words of the user")
 
 
 def _lines(path: Path, model: type[Row]) -> Iterator[tuple[str, Row]]:
