@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Response
 from pydantic import AfterValidator, Field, StringConstraints
 
-from preceptor.feedback.app.access import Labeler, StoreOf
+from preceptor.feedback.app.access import Asks, StoreOf
 from preceptor.feedback.app.errors import ErrorAnswer, keeping
 from preceptor.feedback.app.parameters import AssignmentId, Before, Body, Limit, Line, Shape
 from preceptor.feedback.app.replies import Route, reply
@@ -103,70 +103,70 @@ class Saved(Shape):
 
 
 @router.get("/queues", response_model=MyQueues)
-def queues(store: StoreOf, me: Labeler) -> Response:
+def queues(store: StoreOf, asks: Asks) -> Response:
     """My queues, in the order in which they are offered."""
-    return reply(MyQueues(queues=my_queues(store, me.id)))
+    return reply(MyQueues(queues=my_queues(store, asks.labeler().id)))
 
 
 @router.post("/tasks/next", response_model=TaskView)
-def take_next(store: StoreOf, me: Labeler, body: Next) -> Response:
+def take_next(store: StoreOf, asks: Asks, body: Next) -> Response:
     """My next task: the one that I hold, or a new one."""
-    found = next_task(store, me.id, body.queue)
+    found = next_task(store, asks.labeler().id, body.queue)
     return reply(TaskView(task=found, state=None if found is None else "locked", now=store.now()))
 
 
 @router.get("/tasks", response_model=PastTasks)
-def past(store: StoreOf, me: Labeler, limit: Limit = 50, before: Before = None) -> Response:
+def past(store: StoreOf, asks: Asks, limit: Limit = 50, before: Before = None) -> Response:
     """What I did."""
-    return reply(PastTasks(tasks=past_tasks(store, me.id, limit=limit, before=before)))
+    return reply(PastTasks(tasks=past_tasks(store, asks.labeler().id, limit=limit, before=before)))
 
 
 @router.get("/tasks/{assignment}", response_model=TaskView)
-def one(store: StoreOf, me: Labeler, assignment: AssignmentId) -> Response:
+def one(store: StoreOf, asks: Asks, assignment: AssignmentId) -> Response:
     """A task of mine, in whatever state."""
-    return reply(_view(store, me.id, assignment))
+    return reply(_view(store, asks.labeler().id, assignment))
 
 
 @router.post("/tasks/{assignment}/submit", response_model=Receipt, responses=KEPT)
-def hand_in(store: StoreOf, me: Labeler, assignment: AssignmentId, body: Answer) -> Response:
+def hand_in(store: StoreOf, asks: Asks, assignment: AssignmentId, body: Answer) -> Response:
     """Hand in an answer. Safe to repeat with the same key."""
     with keeping(body):
-        return reply(submit(store, me.id, assignment, body.payload, seconds=body.seconds, key=body.key))
+        return reply(submit(store, asks.labeler().id, assignment, body.payload, seconds=body.seconds, key=body.key))
 
 
 @router.post("/tasks/{assignment}/correct", response_model=Receipt, responses=KEPT)
-def correct_it(store: StoreOf, me: Labeler, assignment: AssignmentId, body: Answer) -> Response:
+def correct_it(store: StoreOf, asks: Asks, assignment: AssignmentId, body: Answer) -> Response:
     """Judge anew what is done."""
     with keeping(body):
-        return reply(correct(store, me.id, assignment, body.payload, seconds=body.seconds, key=body.key))
+        return reply(correct(store, asks.labeler().id, assignment, body.payload, seconds=body.seconds, key=body.key))
 
 
 @router.post("/tasks/{assignment}/skip", status_code=204, responses=KEPT)
-def skip_it(store: StoreOf, me: Labeler, assignment: AssignmentId, body: Skip) -> Response:
+def skip_it(store: StoreOf, asks: Asks, assignment: AssignmentId, body: Skip) -> Response:
     """Never see this item again, and say why."""
     with keeping(body):
-        skip(store, me.id, assignment, body.reason, seconds=body.seconds, note=body.note)
+        skip(store, asks.labeler().id, assignment, body.reason, seconds=body.seconds, note=body.note)
     return Response(status_code=204)
 
 
 @router.post("/tasks/{assignment}/release", status_code=204)
-def release_it(store: StoreOf, me: Labeler, assignment: AssignmentId) -> Response:
+def release_it(store: StoreOf, asks: Asks, assignment: AssignmentId) -> Response:
     """Give a task back; somebody else gets it."""
-    release(store, me.id, assignment)
+    release(store, asks.labeler().id, assignment)
     return Response(status_code=204)
 
 
 @router.post("/tasks/{assignment}/extend", response_model=Extended)
-def extend_it(store: StoreOf, me: Labeler, assignment: AssignmentId) -> Response:
+def extend_it(store: StoreOf, asks: Asks, assignment: AssignmentId) -> Response:
     """Go on working: the lock runs anew."""
-    return reply(Extended(expires_at=extend(store, me.id, assignment), now=store.now()))
+    return reply(Extended(expires_at=extend(store, asks.labeler().id, assignment), now=store.now()))
 
 
 @router.put("/tasks/{assignment}/draft", response_model=Saved, responses=KEPT)
-def draft(store: StoreOf, me: Labeler, assignment: AssignmentId, body: NewDraft) -> Response:
+def draft(store: StoreOf, asks: Asks, assignment: AssignmentId, body: NewDraft) -> Response:
     """Keep what is typed so far."""
     with keeping(body):
-        return reply(Saved(saved_at=save_draft(store, me.id, assignment, body.draft)))
+        return reply(Saved(saved_at=save_draft(store, asks.labeler().id, assignment, body.draft)))
 
 
 def _view(store: Store, person_id: int, assignment: str) -> TaskView:
