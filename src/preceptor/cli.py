@@ -17,6 +17,7 @@ from typing import Any, Literal
 import preceptor
 from preceptor.allocation import settle
 from preceptor.errors import InputError
+from preceptor.feedback_cli import add_feedback
 from preceptor.printable import printable
 
 INSPECT = "data inspect"
@@ -207,6 +208,7 @@ def build_parser() -> argparse.ArgumentParser:
             stage.epilog = "See also: preceptor data inspect FILE, which prints what a file holds."
             _add_inspect(verbs)
     _add_chat(verbs)
+    add_feedback(verbs)
     return parser
 
 

@@ -19,15 +19,12 @@ from preceptor.atlas.flaws import flawed
 from preceptor.atlas.rubric import Judgement, judge
 from preceptor.atlas.settings import AtlasConfig
 from preceptor.atlas.task import Task
+from preceptor.feedback.schema import FLAGS
 from preceptor.keyed import Key, numpy_rng
 
 # Standard deviations of what labelers differ in, in units of the gold score.
 _BIASES = {"length": 0.12, "rude": 0.15, "constraint": 0.15, "false": 0.2, "unknown": 0.15, "ended": 0.08}
 FLAG_ERROR = 0.03
-FLAGS = (
-    *("fails_instruction", "inappropriate", "hallucination", "satisfies_constraint", "sexual", "violent"),
-    *("encourages_harm", "denigrates", "harmful_advice", "opinion", "moral_judgement"),
-)
 
 
 class SimulatedLabeler:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from preceptor.evaluation.reward_accuracy import pooled_share
-from preceptor.evaluation.statistics import mean_with_interval
+from preceptor.statistics import mean_with_interval
 
 
 def drifts(

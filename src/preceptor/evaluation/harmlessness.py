@@ -8,7 +8,7 @@ from typing import Any
 
 from preceptor.evaluation.answers import Answer, Question
 from preceptor.evaluation.judges import GoldJudge
-from preceptor.evaluation.statistics import share_with_interval
+from preceptor.statistics import share_with_interval
 
 INSTRUCTIONS = ("none", "respectful", "rude")
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from preceptor.evaluation.answers import Answer, Policy, Question
 from preceptor.evaluation.judges import Judge
-from preceptor.evaluation.statistics import mean_with_interval, win_rate
+from preceptor.statistics import mean_with_interval, win_rate
 
 
 def comparisons(policies: Sequence[str]) -> list[tuple[str, str]]:

@@ -12,11 +12,11 @@ import numpy as np
 import torch
 
 from preceptor.algorithms.ranking import kwise_accuracy
-from preceptor.evaluation.statistics import LEVEL
 from preceptor.feedback.agreement import compared, judged_twice
 from preceptor.feedback.pairs import dense_ranks
 from preceptor.feedback.schema import Ranking
 from preceptor.keyed import numpy_rng
+from preceptor.statistics import LEVEL
 
 
 class Accuracy(TypedDict):

@@ -11,8 +11,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from preceptor.evaluation.judges import GoldJudge
-from preceptor.evaluation.statistics import mean_with_interval
 from preceptor.files import read_json, read_jsonl
+from preceptor.statistics import mean_with_interval
 
 
 class Tried(BaseModel):

@@ -6,6 +6,13 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from preceptor.text.conversation import Message
 
+# The eleven yes-or-no questions about a response (InstructGPT, appendix B, table 11). All but "satisfies_constraint"
+# name a fault or something to be careful with.
+FLAGS = (
+    *("fails_instruction", "inappropriate", "hallucination", "satisfies_constraint", "sexual", "violent"),
+    *("encourages_harm", "denigrates", "harmful_advice", "opinion", "moral_judgement"),
+)
+
 
 class Record(BaseModel):
     """A line of a file. Unknown fields are kept out so that a typing error is seen."""

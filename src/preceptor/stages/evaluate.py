@@ -25,7 +25,6 @@ from preceptor.evaluation.perplexity import perplexities
 from preceptor.evaluation.reward_measures import on_rankings, on_the_world
 from preceptor.evaluation.scoring import reward_scores, sequence_kl
 from preceptor.evaluation.snapshots import snapshots_of
-from preceptor.evaluation.statistics import mean_with_interval
 from preceptor.evaluation.truthfulness import claim_shares
 from preceptor.feedback.schema import Document, Prompt, Ranking
 from preceptor.files import read_jsonl, write_json, write_jsonl
@@ -33,6 +32,7 @@ from preceptor.keyed import numpy_rng
 from preceptor.models.checkpoint import load_scalar_model, open_language_model
 from preceptor.models.compute import COMPUTE, ComputeConfig, place
 from preceptor.models.heads import ScalarModel
+from preceptor.statistics import mean_with_interval
 from preceptor.text.tokenizer import Tokenizer
 from preceptor.training.progress import Progress, StageProgress
 

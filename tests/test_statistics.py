@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from preceptor.evaluation.statistics import mean_with_interval, share_with_interval, win_rate
+from preceptor.statistics import mean_with_interval, share_with_interval, win_rate
 
 seeds = st.integers(0, 2**32 - 1)
 few = settings(deadline=None, max_examples=30)

@@ -7,6 +7,7 @@ Arrays are (prompts,) or (prompts, samples).
 """
 
 import math
+from collections.abc import Callable
 from typing import TypedDict
 
 import numpy as np
@@ -93,6 +94,27 @@ def share_with_interval(flags: ArrayLike) -> Share:
     # Rounding must not push an end past the share itself (exact at 0 and 1) or out of [0, 1].
     low, high = max(0.0, min(centre - half, share)), min(1.0, max(centre + half, share))
     return {"share": share, "low": low, "high": high, "n": len(per_prompt)}
+
+
+def bootstrap_of_sums(
+    sums: ArrayLike, figure: Callable[[Floats], float | None], seed: int, resamples: int = 1000
+) -> tuple[float, float] | None:
+    """The middle 95 % of a figure that is made from sums over prompts, by a percentile bootstrap over prompts.
+
+    ``sums`` is (prompts, D): what each prompt adds. ``figure`` makes the figure of a total (D,); None where it is not
+    defined, and such draws are left out. None for fewer than two prompts, or if it is never defined.
+    """
+    per_prompt = np.asarray(sums, dtype=np.float64)
+    n = len(per_prompt)
+    if n < 2:
+        return None
+    rng = numpy_rng(seed, "bootstrap")
+    totals = (np.bincount(rng.integers(0, n, size=n), minlength=n) @ per_prompt for _ in range(resamples))
+    drawn = [value for total in totals if (value := figure(total)) is not None]
+    if not drawn:
+        return None
+    low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return float(low), float(high)
 
 
 def _by_prompt(values: ArrayLike) -> Floats:
