@@ -5,10 +5,15 @@ resume it, split it over workers or change the batch size, and the results move.
 draw names itself, ``numpy_rng(seed, "sft", "order", epoch)``, so none of that matters.
 """
 
+from __future__ import annotations
+
 import hashlib
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
+
+if TYPE_CHECKING:  # hashes alone must not cost the seconds that torch takes to load
+    import torch
 
 Key = str | int
 
@@ -26,4 +31,6 @@ def numpy_rng(seed: int, *key: Key) -> np.random.Generator:
 
 def torch_rng(seed: int, *key: Key) -> torch.Generator:
     """A PyTorch CPU generator of its own for this key."""
+    import torch
+
     return torch.Generator().manual_seed(key_bits(seed, *key) % 2**63)
