@@ -18,6 +18,7 @@ import preceptor
 from preceptor.allocation import settle
 from preceptor.errors import InputError
 from preceptor.printable import printable
+from preceptor.prompts import add_prompts
 
 INSPECT = "data inspect"
 Kind = Literal["file", "directory", "files", "model", "named models"]
@@ -206,6 +207,7 @@ def build_parser() -> argparse.ArgumentParser:
         if name == "data":
             stage.epilog = "See also: preceptor data inspect FILE, which prints what a file holds."
             _add_inspect(verbs)
+    add_prompts(verbs)
     _add_chat(verbs)
     return parser
 

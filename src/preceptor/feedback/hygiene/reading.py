@@ -46,6 +46,17 @@ class Tally:
         if len(examples) < EXAMPLES:
             examples.append({"place": str(place), "text": shorten(text), "why": reason})
 
+    def to_json(self) -> dict[str, Any]:
+        """The tally as JSON takes it."""
+        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> "Tally":
+        """The tally that :meth:`to_json` wrote."""
+        value["counts"] = {rule: Counter(reasons) for rule, reasons in value["counts"].items()}
+        value["formats"] = Counter(value["formats"])
+        return cls(**value)
+
 
 def shorten(text: str) -> str:
     """What an example shows of a text."""

@@ -7,21 +7,21 @@ on where it was.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from preceptor.errors import InputError
+from preceptor.feedback.hygiene.pii.scanner import EXTRA
 from preceptor.feedback.hygiene.rules import cap_draw, digest, prompt_key, prompt_prefix
 from preceptor.feedback.readers.places import Place
 from preceptor.feedback.schema import Prompt
 
 if TYPE_CHECKING:
-    import duckdb
+    from duckdb import DuckDBPyConnection
 
 MEMORY = "256MB"  # of DuckDB alone
 BATCH_ROWS, BATCH_CHARACTERS = 10_000, 2**24  # of what is held in Python at a time
-EXTRA = "needs the packages of the extra `feedback`; pip install 'preceptor[feedback]'"
 
 TABLES = """
 create table if not exists staged (
@@ -41,7 +41,6 @@ class Staging:
     """The tables, and what is done. Every step is marked as done in the transaction that did it."""
 
     def __init__(self, path: Path) -> None:
-        duckdb = _duckdb()
         config = {
             "memory_limit": MEMORY,
             "threads": 2,
@@ -50,7 +49,7 @@ class Staging:
             "autoload_known_extensions": False,
             "preserve_insertion_order": True,
         }
-        self.db: duckdb.DuckDBPyConnection = duckdb.connect(str(path), config=config)
+        self.db: DuckDBPyConnection = _connect(path, config)
         self.db.execute(TABLES)
 
     def close(self) -> None:
@@ -70,7 +69,7 @@ class Staging:
         """Add rows, given by column; the columns are those of the table, in its order."""
         import pyarrow as pa
 
-        if next(iter(columns.values()), []):
+        if any(columns.values()):
             self.insert_arrow(table, pa.table(columns))
 
     def insert_arrow(self, table: str, rows: Any) -> None:
@@ -120,6 +119,28 @@ class Staging:
             "select seq, record from staged where batch = ? and seq not in (select seq from taken) order by seq", batch
         )
 
+    def kept(self, batch: int) -> list[tuple[str, str, str | None, str | None]]:
+        """Of what is left of one batch, in order: the record, the use case, the changed record, the findings."""
+        return self.rows(
+            "select s.record, e.kind, e.record, e.findings from staged s join examined e using (seq) "
+            "where batch = ? and seq not in (select seq from taken) order by seq",
+            batch,
+        )
+
+    def insert_results(self, step: str, results: Sequence[tuple[Any, ...]]) -> None:
+        """Add what was found in some prompts, a tuple each."""
+        table = {"language": "spoken", "examine": "examined"}[step]
+        columns = map(list, zip(*results, strict=True))
+        self.insert(table, {f"c{index}": column for index, column in enumerate(columns)})
+
+    def index(self) -> Iterator[list[tuple[Any, ...]]]:
+        """The rows of the index, what was known first, some at a time."""
+        left = "staged where seq not in (select seq from taken)"
+        for source in ("known", f"{left} order by seq"):
+            cursor = self.db.execute(f'select id, "user", key, prefix from {source}')
+            while rows := cursor.fetchmany(BATCH_ROWS):
+                yield rows
+
     def place(self, seq: int) -> Place:
         """Where a prompt stood."""
         path, line, is_row = self.rows("select file, line, is_row from staged where seq = ?", seq)[0]
@@ -159,9 +180,9 @@ class _Rows:
         return len(record)
 
 
-def _duckdb() -> Any:
+def _connect(path: Path, config: dict[str, Any]) -> DuckDBPyConnection:
     try:
         import duckdb
     except ImportError:
         raise InputError(f"`preceptor prompts import` {EXTRA}") from None
-    return duckdb
+    return duckdb.connect(str(path), config=config)

@@ -18,7 +18,7 @@ LANGUAGE = "en"  # presidio wants one; the patterns are of none
 NAMED = ("PERSON", "LOCATION")
 
 
-class PatternRecognizer(EntityRecognizer):  # type: ignore[misc]
+class PatternRecognizer(EntityRecognizer):
     """One of our patterns as presidio asks for it."""
 
     def __init__(self, pattern: Pattern) -> None:
@@ -33,7 +33,7 @@ class PatternRecognizer(EntityRecognizer):  # type: ignore[misc]
         return [RecognizerResult(self._pattern.type, *found) for found in self._pattern.find(text)]
 
 
-class LocalSpacyEngine(SpacyNlpEngine):  # type: ignore[misc]
+class LocalSpacyEngine(SpacyNlpEngine):
     """presidio's spaCy engine, which would download a model that is missing."""
 
     @staticmethod

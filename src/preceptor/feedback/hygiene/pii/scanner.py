@@ -68,9 +68,9 @@ def redact(text: str, findings: Iterable[Finding]) -> str:
     return "".join([*parts, text[reached:]])
 
 
-def installed_model() -> str | None:
-    """The spaCy model that is installed, if one is; of several the first by name."""
-    return min((point.name for point in importlib.metadata.entry_points(group="spacy_models")), default=None)
+def installed_models() -> set[str]:
+    """The names of the spaCy models that are installed."""
+    return {point.name for point in importlib.metadata.entry_points(group="spacy_models")}
 
 
 @contextmanager
