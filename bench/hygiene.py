@@ -1,13 +1,15 @@
 """Hygiene: a million made-up prompts through `preceptor prompts import`, and how well personal data is found.
 
-The prompts have few users who send much and many who send little, doubles, filled templates, signs that nobody sees, and personal
-data in one of forty. Memory is that of the process and all that it started, summed every tenth of a second.
+The prompts have few users who send much and many who send little, doubles, filled templates, signs that nobody sees,
+and personal data in one of forty. Memory is that of the process and all that it started, summed every tenth of a
+second.
 
     python bench/hygiene.py                              # without the search for personal data
     python bench/hygiene.py --pii redact --prompts 100000
     python bench/hygiene.py --prompts 0 --spans FILE     # precision and recall on a file of marked texts
 
-FILE is JSON in the form of presidio-research: a list of {"full_text", "spans": [{"entity_type", "start_position", "end_position"}]}.
+FILE is JSON in the form of presidio-research: a list of {"full_text", "spans": [{"entity_type", "start_position",
+"end_position"}]}.
 """
 
 import argparse
@@ -24,12 +26,21 @@ from pathlib import Path
 from preceptor.feedback.hygiene.pii.scanner import Finding, Scanner
 
 SAME = {"DOMAIN_NAME": "URL"}  # types that the file calls by another name
-TEMPLATE = "Write a product description for our shop in a friendly voice with three short sentences and a call to action at the end: "
+TEMPLATE = (
+    "Write a product description for our shop in a friendly voice with three short sentences and a call to action "
+    "at the end: "
+)
 REQUESTS = (
     "Write a story about {}", "Summarize this: {}", "What is {}?", "Translate to French: {}", "List some ideas for {}",
-    "Is {} good or bad?", "{}", "Explain {} to a child", "Rewrite: {}", "Hello, I feel {}", "Extract the names from this text: {}",
+    "Is {} good or bad?", "{}", "Explain {} to a child", "Rewrite: {}", "Hello, I feel {}",
+    "Extract the names from this text: {}",
 )  # fmt: skip
-PERSONAL = ("mail me at {0}@example.org", "call 212-555-{1:04d}", "my card is 4111 1111 1111 1111", "see https://example.com/{0}")
+PERSONAL = (
+    "mail me at {0}@example.org",
+    "call 212-555-{1:04d}",
+    "my card is 4111 1111 1111 1111",
+    "see https://example.com/{0}",
+)
 SYLLABLES = [a + b for a in "bdfgklmnprstvz" for b in ("a", "e", "i", "o", "u", "an", "er", "il")]
 
 
@@ -79,7 +90,9 @@ def run(log: Path, out: Path, options: list[str]) -> tuple[float, int, dict]:
     """Seconds, most memory in bytes, and the report of one import."""
     command = [sys.executable, "-c", "import sys; from preceptor.cli import main; sys.exit(main())"]
     began, most = time.perf_counter(), 0
-    process = subprocess.Popen([*command, "prompts", "import", log, "--out", out, "--quiet", *options], stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [*command, "prompts", "import", log, "--out", out, "--quiet", *options], stdout=subprocess.DEVNULL
+    )
     while process.poll() is None:
         most = max(most, memory(process.pid))
         time.sleep(0.1)
@@ -98,27 +111,33 @@ def measure(path: Path) -> None:
     rate = len(rows) / (time.perf_counter() - began)
     half = len(rows) // 2
     counts = [_counts(rows[part], found[part], scanner.types) for part in (slice(None), slice(half), slice(half, None))]
-    print(f"| type | spans | recall | precision | first half | second half |  ({rate:,.0f} texts/s, one process)")
+    print(f"| type | spans | recall, precision | first half | second half |  ({rate:,.0f} texts/s, one process)")
     for kind in scanner.types:
         cells = []
         for spans, covered, findings, right in counts:
             recall, precision = covered[kind] / max(spans[kind], 1), right[kind] / max(findings[kind], 1)
-            cells.append(f"{recall:.1%} | {precision:.1%}")
-        print(f"| {kind} | {counts[0][0][kind]} | {' | '.join(cell if not i else cell.replace(' | ', ', ') for i, cell in enumerate(cells))} |")
+            cells.append(f"{recall:.1%}, {precision:.1%}")
+        print(f"| {kind} | {counts[0][0][kind]} | {' | '.join(cells)} |")
 
 
-def _counts(rows: list[dict], found: list[list[Finding]], types: list[str]) -> tuple[Counter, Counter, Counter, Counter]:
+def _counts(
+    rows: list[dict], found: list[list[Finding]], types: list[str]
+) -> tuple[Counter, Counter, Counter, Counter]:
     """By type: spans, those covered whole, findings, those that touch a span."""
     spans, covered, findings, right = Counter(), Counter(), Counter(), Counter()
     for row, ours in zip(rows, found, strict=True):
-        marked = [(SAME.get(s["entity_type"], s["entity_type"]), s["start_position"], s["end_position"]) for s in row["spans"]]
+        marked = [
+            (SAME.get(s["entity_type"], s["entity_type"]), s["start_position"], s["end_position"]) for s in row["spans"]
+        ]
         for kind, start, end in marked:
             if kind in types:
                 spans[kind] += 1
                 covered[kind] += any(f.type == kind and f.start <= start and end <= f.end for f in ours)
         for one in ours:
             findings[one.type] += 1
-            right[one.type] += any(kind == one.type and start < one.end and one.start < end for kind, start, end in marked)
+            right[one.type] += any(
+                kind == one.type and start < one.end and one.start < end for kind, start, end in marked
+            )
     return spans, covered, findings, right
 
 
@@ -134,20 +153,33 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as scratch:
             log, out = Path(scratch) / "log.jsonl", Path(scratch) / "out"
             make(log, args.prompts)
-            options = ["--pii", args.pii, "--workers", args.workers, *(["--languages", args.languages] if args.languages else [])]
+            options = [
+                "--pii",
+                args.pii,
+                "--workers",
+                args.workers,
+                *(["--languages", args.languages] if args.languages else []),
+            ]
             for name in ("import", "again"):
                 seconds, most, report = run(log, out, options)
                 print(
                     f"{name}: {args.prompts:,} prompts ({log.stat().st_size / 2**20:,.0f} MiB) in {seconds:,.1f} s, "
-                    f"{args.prompts / seconds:,.0f} prompts/s, {most / 2**20:,.0f} MiB at most; {report['kept']:,} added"
+                    f"{args.prompts / seconds:,.0f} prompts/s, {most / 2**20:,.0f} MiB; {report['kept']:,} added"
                 )
                 print("  seconds:", report["seconds"])
-                counts = {r["rule"]: next(r[k] for k in ("took", "changed", "flagged") if k in r) for r in report["rules"]}
+                counts = {
+                    r["rule"]: next(r[k] for k in ("took", "changed", "flagged") if k in r) for r in report["rules"]
+                }
                 print("  rules:", counts)
                 if args.pii != "off" and name == "import":
-                    looked = args.prompts - sum(counts[rule] for rule in ("known", "duplicate", "prefix", "too long", "empty"))
+                    looked = args.prompts - sum(
+                        counts[rule] for rule in ("known", "duplicate", "prefix", "too long", "empty")
+                    )
                     looked -= 0 if args.pii == "drop" else counts["cap"]
-                    print(f"  personal data: {looked / report['seconds']['examine']:,.0f} prompts/s with {args.workers} processes")
+                    print(
+                        f"  personal data: {looked / report['seconds']['examine']:,.0f} prompts/s, "
+                        f"{args.workers} processes"
+                    )
     if args.spans:
         measure(args.spans)
 

@@ -15,22 +15,33 @@ def add_prompts(verbs: Any) -> None:
     add = words.add_parser("import", help="add the prompts of files to a directory", description=import_verb.__doc__)
     add.add_argument("paths", nargs="+", type=Path, metavar="FILE", help="a log, a list of prompts, plain text")
     add.add_argument("--out", type=Path, required=True, metavar="DIR", help="directory to add to")
-    add.add_argument("--format", metavar="NAME", help="read as this format ('text': a prompt a line), whatever it looks like")
-    add.add_argument("--user", default="", metavar="ID", help="the user of prompts that name none (default: each is its own)")
+    add.add_argument(
+        "--format", metavar="NAME", help="read as this format ('text': a prompt a line), whatever it looks like"
+    )
+    add.add_argument(
+        "--user", default="", metavar="ID", help="the user of prompts that name none (default: each is its own)"
+    )
     add.add_argument("--per-user", type=int, metavar="N", help="keep at most so many of one user (default: 200)")
     add.add_argument(
-        "--prefix-words", type=int, metavar="N", help="of prompts with the same first so many words keep one (default: 20)"
+        "--prefix-words",
+        type=int,
+        metavar="N",
+        help="of prompts with the same first so many words keep one (default: 20)",
     )
     add.add_argument("--max-characters", type=int, metavar="N", help="leave out what is longer (default: 100000)")
     add.add_argument("--languages", metavar="CODES", help="keep these alone, as in en,de (default: all)")
     add.add_argument(
         "--pii",
         choices=("redact", "drop", "flag", "off"),
-        help="what happens to personal data: replaced by its type (default), the prompt left out, noted, or not looked for",
+        help="personal data: put its type in its place (default), leave the prompt out, note it, or do not look",
     )
-    add.add_argument("--names", metavar="MODEL", help="a spaCy model that finds persons and places; off; default: the installed")
+    add.add_argument(
+        "--names", metavar="MODEL", help="a spaCy model that finds persons and places; off; default: the installed"
+    )
     add.add_argument("--recognizers", type=Path, metavar="FILE", help="more patterns of personal data, presidio's YAML")
-    add.add_argument("--use-cases", type=Path, metavar="FILE", help="rules for the ten use cases, TOML (default: those shipped)")
+    add.add_argument(
+        "--use-cases", type=Path, metavar="FILE", help="rules for the ten use cases, TOML (default: those shipped)"
+    )
     add.add_argument("--parts", metavar="SHARES", help="the split by user (default: train=0.85,dev=0.05,heldout=0.1)")
     add.add_argument("--seed", type=int, help="seed of the split and of the choice per user (default: 0)")
     add.add_argument("--workers", type=int, metavar="N", help="processes (default: one a core; 0: in this one)")

@@ -67,7 +67,9 @@ def show_report(report: dict[str, Any], out: Path, console: Console | None = Non
     console.print(_left(report))
     if report["users_with_at"]:
         count = report["users_with_at"]
-        console.print(Text(f"The user ids of {count:,} prompts hold an @: give users ids that name nobody", style="yellow"))
+        console.print(
+            Text(f"The user ids of {count:,} prompts hold an @: give users ids that name nobody", style="yellow")
+        )
     seconds = sum(report["seconds"].values())
     console.print(Text(f"{report['kept']:,} prompts added to {printable(str(out))} in {seconds:,.1f} s"))
 

@@ -1,7 +1,7 @@
 """The rules that compare prompts with each other, as statements on the tables of :mod:`.staging`.
 
-Of several that are alike the first stays, and what is in the directory already counts as before all that comes. So an import
-that is repeated decides as it did, finds its own choices in the directory, and adds nothing:
+Of several that are alike the first stays, and what is in the directory already counts as before all that comes. So an
+import that is repeated decides as it did, finds its own choices in the directory, and adds nothing:
 
 - a prompt that was kept is known now;
 - one that a prompt before it took is taken by the same prompt, whether that one was kept or fell to a later rule;
@@ -10,7 +10,6 @@ that is repeated decides as it did, finds its own choices in the directory, and 
 These are :func:`~.rules.drop_duplicates`, :func:`~.rules.drop_shared_prefixes` and :func:`~.rules.cap_per_user`.
 """
 
-from preceptor.errors import InputError
 from preceptor.feedback.hygiene.staging import Staging
 
 LEFT = "staged where seq not in (select seq from taken)"
@@ -59,8 +58,9 @@ def take_prefixes(staging: Staging) -> int:
     return _take(
         staging,
         "prefix",
-        f"select seq from (select seq, prefix, row_number() over (partition by prefix order by seq) as number from {LEFT} "
-        "and prefix is not null) where number > 1 or prefix in (select prefix from known where prefix is not null)",
+        "select seq from (select seq, prefix, row_number() over (partition by prefix order by seq) as number "
+        f"from {LEFT} and prefix is not null) where number > 1 "
+        "or prefix in (select prefix from known where prefix is not null)",
     )
 
 
@@ -87,7 +87,9 @@ def take_over_cap(staging: Staging, limit: int) -> int:
 
 def take_found(staging: Staging) -> int:
     """What personal data was found in."""
-    return _take(staging, "pii", f"select seq from {LEFT} and seq in (select seq from examined where findings is not null)")
+    return _take(
+        staging, "pii", f"select seq from {LEFT} and seq in (select seq from examined where findings is not null)"
+    )
 
 
 def _take(staging: Staging, rule: str, which: str, *values: object) -> int:

@@ -131,7 +131,7 @@ class Workers:
         self._started = False
 
     def map(self, function: Callable[[Sequence[Row]], list[Result]], rows: Iterable[Row]) -> Iterator[list[Result]]:
-        """``function`` over chunks of the rows, results in order; only so many are in memory as keep the processes busy."""
+        """``function`` over chunks of the rows, results in order; no more in memory than keep the processes busy."""
         self._start()
         waiting: deque[Future[list[Result]]] = deque()
         try:

@@ -1,7 +1,8 @@
 """`preceptor prompts import`: files of prompts in, clean prompts by part out, with a report of what each rule took.
 
-Prompts stream through a DuckDB file beside the output, rule by rule. What is finished there is kept through a kill: the same
-command goes on. The output appears at once when all is done, and holds what is needed to know its prompts again.
+Prompts stream through a DuckDB file beside the output, rule by rule. What is finished there is kept through a kill:
+the same command goes on. The output appears at once when all is done, and holds what is needed to know its prompts
+again.
 """
 
 import hashlib
@@ -42,9 +43,9 @@ def import_prompts(
 ) -> dict[str, Any]:
     """Add the prompts of files to the directory ``out`` and return the report, which is there under ``reports/`` too.
 
-    ``out`` then holds a file a part (``train.jsonl``, ...) in the documented format, ``index.parquet`` (the keys of what is
-    in them), ``settings.json`` and, if personal data is flagged, ``findings.jsonl``. Bad input is an :class:`InputError`
-    and leaves everything as it was.
+    ``out`` then holds a file a part (``train.jsonl``, ...) in the documented format, ``index.parquet`` (the keys of
+    what is in them), ``settings.json`` and, if personal data is flagged, ``findings.jsonl``. Bad input is an
+    :class:`InputError` and leaves everything as it was.
     """
     options = ImportOptions() if options is None else options
     if options.names == "auto":
@@ -139,9 +140,7 @@ def _read(paths: list[Path], staging: Staging, options: ImportOptions, clock: Cl
         return Tally.from_json(noted)
     staging.db.execute("delete from staged")
     tally = Tally()
-    prompts = read_prompts(
-        paths, tally, name=options.format, user=options.user, max_characters=options.max_characters
-    )
+    prompts = read_prompts(paths, tally, name=options.format, user=options.user, max_characters=options.max_characters)
     for count in staging.stage(prompts, options.prefix_words, options.seed):
         clock.tell("read", count, None)
     decisions.check_ids(staging)

@@ -1,4 +1,4 @@
-"""The language of a text, by py3langid: naive Bayes on byte n-grams, 97 languages, a model of 4 MB that comes with it."""
+"""The language of a text, by py3langid: naive Bayes on byte n-grams, 97 languages, a model of 4 MB inside."""
 
 from typing import Any
 

@@ -1,8 +1,8 @@
 """One way to write the same text, without what nobody sees.
 
 Signs that have no width, turn the direction of writing or command a terminal make two prompts that look the same
-differ, hide words from a labeler, and smuggle instructions past a filter. They go, save where they carry meaning: the joiners
-inside an emoji and in the scripts that are written with them, the tags of a regional flag.
+differ, hide words from a labeler, and smuggle instructions past a filter. They go, save where they carry meaning: the
+joiners inside an emoji and in the scripts that are written with them, the tags of a regional flag.
 """
 
 import re
@@ -25,17 +25,29 @@ _ZERO_WIDTH = re.compile(
     "|[\u00ad\u034f\u180e\u200b-\u200d\u2060-\u2065\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]+"
     f"|(?<=[{_SELECTORS}])[{_SELECTORS}]+"  # a second selector changes nothing one sees: bytes are hidden so
 )
-# Marks piled on one letter. UAX 15 allows 30 in a stream; sorting thousands of them takes time that grows as the square.
+# Marks piled on one letter. UAX 15 allows 30 in a stream; sorting thousands of them takes time that grows as the
+# square.
 MOST_MARKS = 30
-_MARKS = "\u0300-\u036f\u0483-\u0489\u0591-\u05bd\u064b-\u065f\u0e31-\u0e4e\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f"
+_MARKS = (
+    "\u0300-\u036f\u0483-\u0489\u0591-\u05bd\u064b-\u065f\u0e31-\u0e4e"
+    "\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f"
+)
 _PILE = re.compile(f"([{_MARKS}]{{{MOST_MARKS}}})[{_MARKS}]+")
 _PLAIN = re.compile("[\t\n\x20-\x7e]*")  # what needs no look
 
-CHANGES = ("line ends", "half surrogate pairs", "control characters", "direction marks", "zero width", "piled marks", "NFC")
+CHANGES = (
+    "line ends",
+    "half surrogate pairs",
+    "control characters",
+    "direction marks",
+    "zero width",
+    "piled marks",
+    "NFC",
+)
 
 
 def normalise(text: str) -> tuple[str, tuple[str, ...]]:
-    """``text`` in NFC with ``\\n`` alone as line end and nothing invisible, and the names of what was changed (``CHANGES``).
+    """``text`` in NFC, ``\\n`` its only line end, nothing invisible in it; and what was changed, by ``CHANGES``.
 
     Applied to its own result it changes nothing. Half of a surrogate pair, which no file can hold, becomes U+FFFD.
     """

@@ -1,4 +1,4 @@
-"""What an import leaves: a file a part, where personal data was flagged, and an index by which it knows its prompts again."""
+"""What an import leaves: a file a part, where personal data stands, an index to know its prompts again."""
 
 import json
 import shutil

@@ -1,7 +1,7 @@
 """From finished files to their place, all or none, whatever happens in between.
 
-The new files are complete in a directory of their own, then a note says so, then each takes its name. A kill before the note
-leaves the old files; after it, the next import first moves what is left to move.
+The new files are complete in a directory of their own, then a note says so, then each takes its name. A kill before
+the note leaves the old files; after it, the next import first moves what is left to move.
 """
 
 import os

@@ -68,8 +68,8 @@ def read_prompts(
 ) -> Iterator[tuple[Place, Prompt]]:
     """The prompts of files, normalised; what is left out or changed is counted in ``tally``.
 
-    ``name`` is the format where the content must not decide (``text`` or a reader's); ``user`` whose prompts are that name none.
-    Memory does not grow with a file that is plain text or JSON lines, packed or not.
+    ``name`` is the format where the content must not decide (``text`` or a reader's); ``user`` whose prompts are that
+    name none. Memory does not grow with a file that is plain text or JSON lines, packed or not.
     """
     if name is not None and name != TEXT:
         reader_named(name)
@@ -164,9 +164,7 @@ def _is_bare(record: dict[str, Any]) -> bool:
     return isinstance(record.get("prompt"), str) and record.keys() <= {"prompt", "id", "user", "created"}
 
 
-def _of_record(
-    record: dict[str, Any], place: Place, tally: Tally, name: str | None, user: str
-) -> Iterator[Prompt]:
+def _of_record(record: dict[str, Any], place: Place, tally: Tally, name: str | None, user: str) -> Iterator[Prompt]:
     """The prompts of one record: mostly one."""
     body = record.get("body")
     if isinstance(body, dict) and "messages" in body and "messages" not in record:

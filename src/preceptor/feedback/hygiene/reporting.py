@@ -76,13 +76,13 @@ def _taken(staging: Staging, rule: str, options: ImportOptions) -> dict[str, Any
     if staging.notes(f"take {rule}") is None:
         return None
     rows = staging.rows(
-        "select seq, file, line, is_row, record from staged semi join (select seq from taken where rule = ?) using (seq) "
+        "select seq, record from staged semi join (select seq from taken where rule = ?) using (seq) "
         f"order by seq limit {EXAMPLES}",
         rule,
     )
     column = {"duplicate": "key", "prefix": "prefix"}.get(rule)
     examples = []
-    for seq, *_, record in rows:
+    for seq, record in rows:
         example = {"place": str(staging.place(seq)), "text": _last(record)}
         if column:
             first = staging.one(

@@ -1,4 +1,4 @@
-"""The tables of an import while it goes on, in one DuckDB file: what came, what each rule took, what was found in the rest.
+"""The tables of an import while it goes on, in one DuckDB file: what came, what each rule took, what was found.
 
 DuckDB keeps to a stated memory and puts the rest on the disk; what is committed outlives a kill, so that an import goes
 on where it was.

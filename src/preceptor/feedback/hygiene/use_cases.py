@@ -1,7 +1,7 @@
 """What a prompt asks for: one of the ten use cases of InstructGPT, by rules that anybody can read and edit.
 
-A rule is a row of a TOML file (``use_cases.toml`` beside this file says how). That is worse than a trained classifier and better
-to argue with: whoever disagrees with a use case changes a line and imports again.
+A rule is a row of a TOML file (``use_cases.toml`` beside this file says how). That is worse than a trained classifier
+and better to argue with: whoever disagrees with a use case changes a line and imports again.
 """
 
 import re
@@ -132,5 +132,7 @@ def _rule(row: object, number: int, name: str) -> Rule:
     except re.error as error:
         raise InputError(f"{name}, rule {number}: {error.pattern!r} is no regular expression ({error.msg})") from None
     if rule.kind not in USE_CASES:
-        raise InputError(f"{name}, rule {number}: there is no use case {rule.kind!r}; use one of {', '.join(USE_CASES)}")
+        raise InputError(
+            f"{name}, rule {number}: there is no use case {rule.kind!r}; use one of {', '.join(USE_CASES)}"
+        )
     return rule

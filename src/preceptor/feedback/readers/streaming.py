@@ -85,9 +85,7 @@ def _pieces(path: Path) -> Iterator[bytes]:
                         check_once(path, piece)
                     unpacked += len(piece)
                     if unpacked > RATIO_COUNTS_FROM_BYTES and unpacked > MAX_RATIO * packed:
-                        raise InputError(
-                            f"{path}: unpacks to more than {MAX_RATIO} times its size; unpack it yourself and name the file"
-                        )
+                        raise InputError(f"{path}: unpacks to more than {MAX_RATIO} times its size; unpack it yourself")
                     yield piece
         except DAMAGED as error:
             raise damaged(path, packing, error) from None

@@ -71,4 +71,6 @@ def _add(path: Path, registry: RecognizerRegistry) -> None:
             registry.add_pattern_recognizer_from_dict(one)
     except (yaml.YAMLError, ValueError, TypeError, KeyError, AttributeError) as error:
         reason = " ".join(str(error).split())[:200]
-        raise InputError(f"{path}: no list of presidio's recognizers ({reason}); see docs/collecting-prompts.md") from None
+        raise InputError(
+            f"{path}: no list of presidio's recognizers ({reason}); see docs/collecting-prompts.md"
+        ) from None

@@ -1,8 +1,9 @@
 """Where structured personal data stands in a text: e-mail, phone, card, IBAN, US SSN, IP address, URL.
 
 Each pattern finds candidates generously and each check then says how sure it is, from 0 (not at all) to 1 (a checksum
-fits). Every repetition is bounded, so that no text takes long. These take the place of presidio's own recognizers for the seven
-types: those know few countries' phones, want upper case in an IBAN, and look up domain endings on the network.
+fits). Every repetition is bounded, so that no text takes long. These take the place of presidio's own recognizers for
+the seven types: those know few countries' phones, want upper case in an IBAN, and look up domain endings on the
+network.
 """
 
 import re
@@ -13,8 +14,8 @@ from preceptor.feedback.hygiene.pii.checks import IBAN_LENGTHS, is_card, is_iban
 
 Check = Callable[[re.Match[str]], tuple[int, int, float] | None]
 CONTEXT_CHARACTERS = 50  # before a candidate, in which a word may speak for it
-# Two-letter endings are countries; of the longer ones these are the common. "file.py" and "node.js" are no addresses, so
-# countries count only behind a scheme, "www." or a second level as in "co.uk".
+# Two-letter endings are countries; of the longer ones these are the common. "file.py" and "node.js" are no addresses,
+# so countries count only behind a scheme, "www." or a second level as in "co.uk".
 _ENDINGS = "com|org|net|edu|gov|mil|int|info|biz|name|online|site|shop|app|dev|blog|tech|cloud|xyz"
 _SECOND = "(?:com?|ac|org|net|gov|edu)"
 
@@ -98,14 +99,16 @@ def _ip(found: re.Match[str]) -> tuple[int, int, float] | None:
 # phone numbers -----------------------------------------------------------------------------------
 
 _CALL = re.compile(
-    r"phone|\btel\b|\btel[.:]|\bcall|\bmobile|\bcell|\bfax|\bdial|\bcontact|\breach|whats ?app|\bsms\b|\btext me|\bring me|"
-    r"\bmessages? to\b|\banswering at\b|telefon|t[ée]l[ée]phone|tel[ée]fono|\bhandy|\u7535\u8bdd|\u624b\u673a|\u96fb\u8a71"
+    r"phone|\btel\b|\btel[.:]|\bcall|\bmobil|\bcell|\bfax|\bdial|\bcontact|\breach|whats ?app|\bsms\b|"
+    r"\btext me|\bring me|\bmessages? to\b|\banswering at\b|telefon|t[ée]l[ée]phone|tel[ée]fono|\bhandy|"
+    r"\u7535\u8bdd|\u624b\u673a|\u96fb\u8a71"
 )
 _OTHER_NUMBER = re.compile(
     r"(?:order|invoice|ticket|case|isbn|serial|account|licen[sc]e|passport|zip|postal|code|\bid)\W{1,3}(?:\w+\W){0,2}$"
 )
 _DATE = re.compile(
-    r"(?<!\d)(?:(?:1[89]|20)\d\d[-/. ](?:0?[1-9]|1[0-2])[-/. ](?:[0-2]?\d|3[01])|\d{1,2}([-/.])\d{1,2}\1(?:1[89]|20)\d\d)(?!\d)"
+    r"(?<!\d)(?:(?:1[89]|20)\d\d[-/. ](?:0?[1-9]|1[0-2])[-/. ](?:[0-2]?\d|3[01])"
+    r"|\d{1,2}([-/.])\d{1,2}\1(?:1[89]|20)\d\d)(?!\d)"
 )
 _SHORT_DATE = re.compile(r"\d{1,2}([-/. ])\d{1,2}\1\d\d")
 _BRACKETS = re.compile(r"[^()]*(?:\(\d{1,5}\)[^()]*)?")  # none, or the area code in a pair
@@ -118,13 +121,16 @@ _HALVES = {(3, 4), (4, 4), (4, 5), (4, 6), (4, 7), (5, 5), (5, 6), (3, 6), (3, 7
 def _phone(found: re.Match[str]) -> tuple[int, int, float] | None:
     """A number as people write those that they call.
 
-    With a country's code it is one. In groups it is one unless it reads as a date, years, thousands, the beginning of an
-    address or another sort of number. A word before it that speaks of calling outweighs that; a bare number needs one.
+    With a country's code it is one. In groups it is one unless it reads as a date, years, thousands, the beginning of
+    an address or another sort of number. A word before it that speaks of calling outweighs that; a bare number needs
+    one.
     """
     number, before = found["number"], _before(found)
     groups = re.findall(r"\d+", number)
     digits = sum(map(len, groups))
     called = _CALL.search(before) is not None
+    if [len(group) for group in groups] == [3, 2, 4] and "-" in number:  # a US SSN, or made up to look like one
+        return None
     if number.startswith(("+", "00")) and 8 <= digits <= 17:
         return (*found.span(), 0.8)
     if not 7 <= digits <= 13 or max(map(len, groups)) > 12 or len(groups) > 6 or not _BRACKETS.fullmatch(number):
@@ -135,7 +141,7 @@ def _phone(found: re.Match[str]) -> tuple[int, int, float] | None:
         return None
     if called:
         return (*found.span(), 0.7)
-    if len(groups) == 1 or _THOUSANDS.fullmatch(number) or max(map(len, groups)) > 6 or _OTHER_NUMBER.search(before):
+    if len(groups) == 1 or _THOUSANDS.fullmatch(number) or max(map(len, groups)) > 8 or _OTHER_NUMBER.search(before):
         return None
     if len(groups) == 2 and ("(" not in number or "." in number):
         address = re.match(r" [^\W\d_]", found.string[found.end() : found.end() + 2])
@@ -173,7 +179,8 @@ PATTERNS = (
     Pattern(
         "PHONE_NUMBER",
         re.compile(
-            r"(?<![\w.@#$\u20ac\u00a3/+-])(?<!\d[ :,])(?P<number>(?:\+ ?|\()?\d(?:[ ./()-]{0,3}\d){5,16})(?: ?(?:x|ext\.?|#) ?\d{1,6})?(?![\w@%]|[-.,:/]\d)",
+            r"(?<![\w.@#$\u20ac\u00a3/+-])(?<!\d[ :,])(?P<number>(?:\+ ?|\()?\d(?:[ ./()-]{0,3}\d){5,16})"
+            r"(?: ?(?:x|ext\.?|#) ?\d{1,6})?(?![\w@%]|[-.,:/]\d)",
             re.IGNORECASE,
         ),
         _phone,

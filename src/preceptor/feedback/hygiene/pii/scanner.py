@@ -1,7 +1,8 @@
 """Personal data in a text: what is found, and the text without it. Nothing here touches the network.
 
 presidio loads spaCy, which loads torch and transformers wherever they are installed: 30 seconds and 390 MB a
-process instead of 7 and 105, for what only models of transformers need. Where no model is asked for the two are kept out.
+process instead of 7 and 105, for what only models of transformers need. Where no model is asked for the two are kept
+out.
 """
 
 from __future__ import annotations
@@ -42,7 +43,9 @@ class Scanner:
             try:
                 engine = importlib.import_module("preceptor.feedback.hygiene.pii.engine")
             except ModuleNotFoundError as error:
-                raise InputError(f"the search for personal data {EXTRA} (or --pii off; {error.name} is missing)") from None
+                raise InputError(
+                    f"the search for personal data {EXTRA} (or --pii off; {error.name} is missing)"
+                ) from None
             self._engine = engine.build(model, recognizers)
         self._language: str = engine.LANGUAGE
         self.types = sorted(self._engine.get_supported_entities(language=self._language))
