@@ -23,11 +23,11 @@ USE_CASES = (
 )
 HEAD, TAIL = 2000, 500  # characters that are looked at: a rule is on what is asked, not on a long text that is given
 _SENTENCE = re.compile(r"[.!?\u3002\uff01\uff1f][\"')\u201d]?\s+|\n\s*")
+_GIVEN = re.compile(r"(?:given|considering|based on|using|with|for|in|from|as)\b[^,.\n]{1,200}, ")
 _POLITE = re.compile(
     r"(?:\s|[\"'\u201c(*#>-]|\b(?:please|pls|kindly|ok|okay|so|now|then|and|could you|can you|would you|will you|"
-    r"i want you to|i need you to|i would like you to|i'd like you to|help me(?: to)?|you need to|you should|try to|"
-    r"your task is to|in this task,?)\b[,.!:]?)*",
-    re.IGNORECASE,
+    r"i want you to|i need you to|i would like you to|i'd like you to|help me(?: to)?|"
+    r"you (?:will )?need to|you should|you must|try to|we need to|your task is to|in this task,?)\b[,.!:]?)*"
 )
 
 
@@ -45,11 +45,11 @@ class Rule(BaseModel):
 
     @cached_property
     def _begins(self) -> re.Pattern[str]:
-        return re.compile("|".join(f"(?:{one})" for one in self.begins), re.IGNORECASE)
+        return re.compile("|".join(f"(?:{one})" for one in self.begins))
 
     @cached_property
     def _contains(self) -> re.Pattern[str]:
-        return re.compile("|".join(f"(?:{one})" for one in self.contains), re.IGNORECASE | re.MULTILINE)
+        return re.compile("|".join(f"(?:{one})" for one in self.contains), re.MULTILINE)
 
     def compile(self) -> None:
         """Compile the expressions; one that is none raises :class:`re.error`."""
@@ -71,16 +71,20 @@ class Asked:
 
     def __init__(self, messages: Sequence[Message]) -> None:
         whole = messages[-1].content.strip()
-        self.text = whole if len(whole) <= HEAD + TAIL else f"{whole[:HEAD]}\n{whole[-TAIL:]}"
+        # In small letters once, and not by each of the expressions: that is twice as fast.
+        self.text = (whole if len(whole) <= HEAD + TAIL else f"{whole[:HEAD]}\n{whole[-TAIL:]}").lower()
         self.starts = tuple(dict.fromkeys(map(self._behind_politeness, self._sentences())))
         self.turns = sum(message.role == "user" for message in messages)
         self._whole = whole
 
     def _sentences(self) -> Iterator[int]:
-        """Where the first, the second and the last sentence begin: "Hi there! Name some rivers." asks in its second."""
+        """Where the first, the second and the last sentence begin, and what follows "Given these names, ..."."""
         yield 0
         ends = [end.end() for end in _SENTENCE.finditer(self.text) if end.end() < len(self.text)]
         yield from (*ends[:1], *ends[-1:])
+        given = _GIVEN.match(self.text)
+        if given is not None:
+            yield given.end()
 
     def _behind_politeness(self, start: int) -> int:
         polite = _POLITE.match(self.text, start)
