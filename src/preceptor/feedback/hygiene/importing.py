@@ -138,7 +138,6 @@ def _read(paths: list[Path], staging: Staging, options: ImportOptions, clock: Cl
     noted = staging.notes("read")
     if noted is not None:
         return Tally.from_json(noted)
-    staging.db.execute("delete from staged")
     tally = Tally()
     prompts = read_prompts(paths, tally, name=options.format, user=options.user, max_characters=options.max_characters)
     for count in staging.stage(prompts, options.prefix_words, options.seed):
@@ -170,11 +169,11 @@ def _decide(staging: Staging, out: Path, options: ImportOptions, clock: Clock) -
 def _examine(staging: Staging, workers: Workers, options: ImportOptions, clock: Clock) -> None:
     """The rules on one prompt alone, and the limit of a user, which comes last of those that take."""
     if options.languages:
-        _each(staging, workers, languages_of_chunk, "language", clock)
+        _each(staging, workers, languages_of_chunk, staging.insert_languages, "language", clock)
         _take(staging, "language", lambda: decisions.take_languages(staging, options.languages))
     if options.pii != "drop":
         _take(staging, "cap", lambda: decisions.take_over_cap(staging, options.per_user))
-    _each(staging, workers, examine_chunk, "examine", clock)
+    _each(staging, workers, examine_chunk, staging.insert_examined, "examine", clock)
     if options.pii == "drop":
         _take(staging, "pii", lambda: decisions.take_found(staging))
         _take(staging, "cap", lambda: decisions.take_over_cap(staging, options.per_user))
@@ -186,7 +185,7 @@ def _take(staging: Staging, rule: str, take: Callable[[], int]) -> None:
         staging.finish(f"take {rule}", take())
 
 
-def _each(staging: Staging, workers: Workers, function: Any, step: str, clock: Clock) -> None:
+def _each(staging: Staging, workers: Workers, function: Any, insert: Any, step: str, clock: Clock) -> None:
     """Apply ``function`` to every prompt that is left, and keep the results batch by batch."""
     total, done = staging.one(f"select count(*) from {decisions.LEFT}"), 0
     clock.start(step, total)
@@ -195,7 +194,7 @@ def _each(staging: Staging, workers: Workers, function: Any, step: str, clock: C
             continue
         staging.begin()
         for results in workers.map(function, staging.left(batch)):
-            staging.insert_results(step, results)
+            insert(results)
             done += len(results)
             clock.tell(step, done, total)
         staging.finish(f"{step} {batch}", 0)

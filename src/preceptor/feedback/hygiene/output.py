@@ -35,8 +35,8 @@ def write_output(staging: Staging, out: Path, new: Path, options: ImportOptions)
             if name != FINDINGS or options.pii == "flag":
                 files[name] = (new / name).open("a", encoding="utf-8", newline="\n")
         for batch in range(staging.batches()):
-            for record, kind, changed, findings in staging.kept(batch):
-                prompt = json.loads(changed or record)
+            for record, kind, findings in staging.kept(batch):
+                prompt = json.loads(record)
                 prompt["kind"] = kind
                 part = part_of(prompt["user"], options.parts, options.seed)
                 files[f"{part}.jsonl"].write(json.dumps(prompt, ensure_ascii=False) + "\n")

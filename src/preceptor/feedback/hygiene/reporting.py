@@ -82,7 +82,8 @@ def _taken(staging: Staging, rule: str, options: ImportOptions) -> dict[str, Any
     )
     column = {"duplicate": "key", "prefix": "prefix"}.get(rule)
     examples = []
-    for seq, record in rows:
+    for seq, begins in rows:
+        record = staging.texts.at(begins)
         example = {"place": str(staging.place(seq)), "text": _last(record)}
         if column:
             first = staging.one(
@@ -105,21 +106,24 @@ def _found(staging: Staging, options: ImportOptions) -> dict[str, Any]:
     """Personal data: how many prompts had some, and how often each type was found."""
     types: Counter[str] = Counter()
     prompts = 0
-    for (findings,) in staging.rows("select findings from examined where findings is not null"):
+    for (findings,) in staging.rows("select findings from examined where findings is not null order by findings"):
         prompts += 1
-        types.update(one["type"] for one in json.loads(findings))
+        types.update(one["type"] for one in json.loads(staging.texts.at(findings)))
     rows = staging.rows(
-        "select seq, record from staged semi join (select seq from examined where findings is not null) using (seq) "
+        "select seq, s.record, e.findings from staged s join examined e using (seq) where e.findings is not null "
         f"order by seq limit {EXAMPLES}"
     )
-    examples = [{"place": str(staging.place(seq)), "text": _found_in(staging, seq, record)} for seq, record in rows]
+    examples = [
+        {"place": str(staging.place(seq)), "text": _found_in(staging.texts.at(record), staging.texts.at(findings))}
+        for seq, record, findings in rows
+    ]
     done = {"redact": "changed", "drop": "took", "flag": "flagged"}[options.pii]
     return {done: prompts, "reasons": dict(types.most_common()), "examples": examples}
 
 
-def _found_in(staging: Staging, seq: int, record: str) -> str:
+def _found_in(record: str, findings: str) -> str:
     """The message that something was found in, from a little before it."""
-    found = json.loads(staging.one("select findings from examined where seq = ?", seq))[0]
+    found = json.loads(findings)[0]
     text: str = json.loads(record)["messages"][found["message"]]["content"]
     return text[max(0, found["start"] - 60) : found["end"] + 100]
 
