@@ -18,6 +18,7 @@ import preceptor
 from preceptor.allocation import settle
 from preceptor.errors import InputError
 from preceptor.feedback_cli import add_feedback
+from preceptor.label_cli import add_label
 from preceptor.printable import printable
 from preceptor.prompts import add_prompts
 
@@ -211,6 +212,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_prompts(verbs)
     _add_chat(verbs)
     add_feedback(verbs)
+    add_label(verbs)
     return parser
 
 
