@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Response
-from pydantic import Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints
 
 from preceptor.feedback.app.access import Labeler, StoreOf
 from preceptor.feedback.app.errors import ErrorAnswer, keeping
@@ -55,10 +55,16 @@ class Skip(Body):
     seconds: Seconds = 0.0
 
 
+def _something(draft: Any) -> Any:
+    if draft is None:
+        raise ValueError("null is no draft; leave the last one as it is")
+    return draft
+
+
 class NewDraft(Body):
     """Whatever the page wants back after a reload."""
 
-    draft: Any
+    draft: Annotated[Any, AfterValidator(_something)]
 
 
 class TaskView(Shape):
