@@ -1,7 +1,9 @@
 """The app over a store in a file, and clients that are signed in. No sockets: requests go to the app directly."""
 
 import json
+import shutil
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -56,8 +58,17 @@ class Browser:
         return self.send("POST", "/api/admin/import", params=query, content=content)
 
 
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file of a new store; making its tables takes longer than a test."""
+    path = tmp_path_factory.mktemp("store") / "feedback.db"
+    open_store(path).close()
+    return path
+
+
 @pytest.fixture
-def store(tmp_path: Any) -> Iterator[Store]:
+def store(tmp_path: Path, empty_store: Path) -> Iterator[Store]:
+    shutil.copy(empty_store, tmp_path / "feedback.db")
     opened = open_store(tmp_path / "feedback.db")
     yield opened
     opened.close()

@@ -72,7 +72,9 @@ def test_a_ten_megabyte_demonstration_is_refused_in_one_line(come: Come) -> None
     ann.refused(413, "too_large", "POST", "/api/tasks/0/submit", answer)
 
 
-@pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", ""])
+@pytest.mark.parametrize(
+    "kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", ""]
+)
 def test_bodies_are_json(come: Come, kind: str) -> None:
     ann = come("ann")
     headers = {"Content-Type": kind, "X-CSRF-Token": ann.csrf}
@@ -126,9 +128,12 @@ def test_pages_are_served_with_their_kinds(app: FastAPI) -> None:
         answer = browser.http.get("/" if path.stem == "index" else f"/{path.stem}")
         assert answer.status_code == 200 and answer.headers["Content-Type"] == "text/html; charset=utf-8"
     for path in scripts:
-        answer = browser.http.get(f"/static/{path.relative_to(STATIC)}")
+        url = f"/static/{path.relative_to(STATIC)}"
+        answer = browser.http.get(url)
         assert answer.status_code == 200 and answer.headers["Content-Type"] == "text/javascript; charset=utf-8"
-        again = browser.http.get(f"/static/{path.relative_to(STATIC)}", headers={"If-None-Match": answer.headers["ETag"]})
+        again = browser.http.get(
+            f"/static/{path.relative_to(STATIC)}", headers={"If-None-Match": answer.headers["ETag"]}
+        )
         assert again.status_code == 304
 
 

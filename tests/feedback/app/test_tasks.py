@@ -58,7 +58,7 @@ def test_a_ranking_from_taking_to_correcting(come: Come, ranking_queue: str, sto
     assert count_judgements(store) == {"ranking": 1}
 
 
-def test_sending_twice_is_once_and_differently_is_409_with_the_text(come: Come, ranking_queue: str, store: Store) -> None:
+def test_sending_twice_is_once_and_differently_is_409(come: Come, ranking_queue: str, store: Store) -> None:
     ann = come("ann")
     path = f"/api/tasks/{take(ann)}/submit"
     first = ann.ok("POST", path, ranking(1, 2, 3, 4))

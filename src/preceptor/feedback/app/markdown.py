@@ -7,7 +7,7 @@ comes out is cleaned by an allowlist (nh3, the Rust library ammonia). The page's
 import nh3
 from markdown_it import MarkdownIt
 
-MAX_RENDERED = 100_000  # characters; longer texts come back as plain text
+MAX_RENDERED = 50_000  # characters; longer texts come back as plain text
 TAGS = frozenset(
     {"p", "br", "hr", "h1", "h2", "h3", "h4", "h5", "h6", "strong", "em", "s", "code", "pre", "blockquote"}
     | {"ul", "ol", "li", "a", "table", "thead", "tbody", "tr", "th", "td"}

@@ -26,12 +26,13 @@ router = APIRouter(prefix="/api/admin", tags=["files"], route_class=Route)
 BLOCK = 64 << 10  # characters that are sent at once
 Exported = Literal["prompts", "demonstrations", "rankings", "comparisons", "ratings"]
 JSONL = {"application/jsonl": {"schema": {"type": "string"}}}
+FILE = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
 
 
 @router.post(
     "/import",
     response_model=Added,
-    openapi_extra={"requestBody": {"required": True, "content": {"application/jsonl": {"schema": {"type": "string"}}}}},
+    openapi_extra={"requestBody": {"required": True, "content": FILE}},
 )
 async def upload(
     request: Request,
