@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from preceptor.errors import InputError
+from preceptor.feedback import STORE
 
-DATABASE = "feedback.db"  # in a run directory
 PASSWORD = "PRECEPTOR_PASSWORD"
 
 
@@ -15,7 +15,7 @@ def add_label(verbs: Any) -> None:
     """Add both verbs to the program's."""
     label = verbs.add_parser("label", help="serve the labeling app", description=label_verb.__doc__)
     where = label.add_mutually_exclusive_group(required=True)
-    where.add_argument("--run", type=Path, metavar="DIR", help=f"a directory; its {DATABASE} is the store")
+    where.add_argument("--run", type=Path, metavar="DIR", help=f"a directory; its {STORE} is the store")
     where.add_argument("--database", metavar="URL", help="an SQLite file, or postgresql://USER:PASSWORD@HOST/NAME")
     label.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine only)")
     label.add_argument("--port", type=int, default=8000, help="port to listen on; 0 takes a free one (default: 8000)")
@@ -63,7 +63,7 @@ def label_verb(options: argparse.Namespace) -> None:
         options.tls_key,
         options.behind_proxy,
     )
-    serve(options.database or options.run / DATABASE, place, lambda line: print(line, flush=True))
+    serve(options.database or options.run / STORE, place, lambda line: print(line, flush=True))
 
 
 def simulate_verb(options: argparse.Namespace) -> int:

@@ -18,12 +18,12 @@ from typing import Any
 
 from preceptor.config import Config
 from preceptor.errors import InputError
+from preceptor.feedback import STORE
 from preceptor.files import read_json, write_atomic, write_json
 from preceptor.keyed import key_bits
 from preceptor.ledger import Ledger, claimed
 from preceptor.provenance import named_paths, provenance, write_provenance
 from preceptor.recipe import Recipe
-from preceptor.stages.rank_people import STORE
 from preceptor.training.progress import Progress, jsonable
 
 Stage = Callable[..., dict[str, Any]]

@@ -10,11 +10,12 @@ from preceptor.atlas.task import read_tasks
 from preceptor.atlas.world import load_world
 from preceptor.config import Config
 from preceptor.errors import InputError
+from preceptor.feedback import STORE
 from preceptor.feedback.judge import JudgeConfig, judge
 from preceptor.feedback.schema import Ranking, Sample
 from preceptor.files import read_jsonl, write_jsonl
 from preceptor.keyed import key_bits
-from preceptor.stages.rank_people import STORE, rank_by_people
+from preceptor.stages.rank_people import rank_by_people
 from preceptor.training.progress import Progress, StageProgress
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from preceptor.errors import InputError
+from preceptor.feedback import STORE
 from preceptor.feedback.schema import Ranking, Sample
 from preceptor.training.progress import StageProgress
 
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from preceptor.feedback.store import Store
 
 POLL_SECONDS = 2.0
-STORE = "feedback.db"
 
 
 def rank_by_people(
