@@ -18,6 +18,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from preceptor.errors import InputError
+from preceptor.feedback import STORE
 from preceptor.files import read_json, write_json
 from preceptor.provenance import content_hash, first_difference, named_paths
 from preceptor.recipe import Recipe
@@ -72,7 +73,9 @@ class Ledger:
     def _refuse_strangers(self) -> None:
         if not self.root.is_dir():
             raise InputError(f"{self.root}: is a file; name a directory for the run")
-        strangers = sorted(path.name for path in self.root.iterdir() if not path.name.startswith("."))
+        # The labeling app may have been there first: `preceptor label --run`.
+        known = (".", STORE)
+        strangers = sorted(path.name for path in self.root.iterdir() if not path.name.startswith(known))
         if strangers:
             raise InputError(
                 f"{self.root}: holds {strangers[0]} but no run; name a new or an empty directory for the run"

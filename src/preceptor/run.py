@@ -18,6 +18,7 @@ from typing import Any
 
 from preceptor.config import Config
 from preceptor.errors import InputError
+from preceptor.feedback import STORE
 from preceptor.files import read_json, write_atomic, write_json
 from preceptor.keyed import key_bits
 from preceptor.ledger import Ledger, claimed
@@ -175,7 +176,12 @@ def _round(recipe: Recipe, root: Path, number: int) -> list[Unit]:
     asked = {"models": policies, "prompts": prompts} | compute
     ranked = {"samples": root / samples, "gold": data / "gold.jsonl" if recipe.data.source == "atlas" else None}
     # People's rankings take the place of simulated ones; the samples are there for them to rank next.
-    theirs = {"source": "file", "file": data / "rankings_train.jsonl"} if _people_ranked(recipe) else {}
+    theirs: dict[str, Any] = {}
+    if _people_ranked(recipe):
+        theirs = {"source": "file", "file": data / "rankings_train.jsonl"}
+    elif recipe.rank.source == "app":
+        database = recipe.rank.database or str(root / STORE)
+        theirs = {"queue": f"{recipe.rank.queue}, round {number}", "database": database}
     fitted = {"model": sft, "rankings": _rankings(root, number), "demonstrations": demonstrations} | trained
     all_rankings = tuple(f"rounds/{past}/rankings.jsonl" for past in range(1, number + 1))
     optimised = {
@@ -209,10 +215,13 @@ def _check(recipe: Recipe) -> None:
     for key in ("text", "demonstrations") if recipe.model.start is None else ("demonstrations",):
         if not getattr(recipe.data, key):
             raise InputError(f'data.{key} names no file, and data.source = "files" makes none up; name at least one')
-    ranked = bool(recipe.data.rankings) or recipe.rank.source == "file"
-    if not ranked:
-        raise InputError("data.rankings names no file, so there is nothing to rank by; name at least one")
-    if recipe.rounds > 1:
+    asked = recipe.rank.source in ("app", "judge")
+    if not recipe.data.rankings and recipe.rank.source == "atlas":
+        raise InputError(
+            "data.rankings names no file, so there is nothing to rank by; "
+            'name at least one, or set rank.source to "app"'
+        )
+    if recipe.rounds > 1 and (recipe.data.rankings or not asked):
         raise InputError(
             f"rounds is {recipe.rounds}, and nobody is there to rank the samples of the second; set rounds to 1"
         )

@@ -1,0 +1,77 @@
+/** Words in the reader's language. All languages have the same keys (a test holds them together). */
+
+import enAdmin from "../strings/en-admin.js";
+import en from "../strings/en.js";
+import zhHansAdmin from "../strings/zh-Hans-admin.js";
+import zhHans from "../strings/zh-Hans.js";
+import { recall, remember } from "./memory.js";
+
+const WORDS = { en: { ...en, ...enAdmin }, "zh-Hans": { ...zhHans, ...zhHansAdmin } };
+
+/** Languages by the name that they call themselves. */
+export const LANGUAGES = { en: "English", "zh-Hans": "简体中文" };
+
+let language = first();
+
+function first() {
+  const kept = recall("language");
+  if (kept in WORDS) return kept;
+  return (navigator.language || "en").toLowerCase().startsWith("zh") ? "zh-Hans" : "en";
+}
+
+/** The language that pages are in now. */
+export function currentLanguage() {
+  return language;
+}
+
+/** Change it, and remember it in this browser. */
+export function useLanguage(name) {
+  if (!(name in WORDS)) return;
+  language = name;
+  remember("language", name);
+  document.documentElement.lang = name;
+}
+
+/**
+ * The words for a key. `{name}` is filled from `values`; of "one|many" the first is taken when `n` is 1.
+ *
+ * @param {string} key
+ * @param {Object<string, string | number>} [values]
+ */
+export function t(key, values = {}) {
+  const found = WORDS[language][key] ?? WORDS.en[key] ?? key;
+  const [one, many] = found.includes("|") ? found.split("|") : [found, found];
+  const words = String(values.n) === "1" ? one : many;
+  return words.replace(/\{(\w+)\}/g, (whole, name) => (name in values ? String(values[name]) : whole));
+}
+
+/** Whether there are words for a key: for names that come from the server. */
+export function tOr(key, fallback) {
+  return key in WORDS.en ? t(key) : fallback;
+}
+
+/** A time of the server as people write it here. */
+export function when(iso, parts = { dateStyle: "medium", timeStyle: "short" }) {
+  return iso ? new Intl.DateTimeFormat(language, parts).format(new Date(iso)) : "";
+}
+
+/** A number as people write it here. */
+export function number(value, digits = 0) {
+  return value === null || value === undefined
+    ? "–"
+    : new Intl.NumberFormat(language, { maximumFractionDigits: digits, minimumFractionDigits: digits }).format(value);
+}
+
+/** A share as percent with one digit; a dash when there is none. */
+export function percent(share) {
+  return share === null || share === undefined ? "–" : `${number(share * 100, 1)}%`;
+}
+
+/** Seconds as 1:05 or 1:02:05. */
+export function duration(seconds) {
+  if (seconds === null || seconds === undefined) return "–";
+  const whole = Math.floor(seconds);
+  const [hours, minutes, rest] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60, whole % 60];
+  const two = (n) => String(n).padStart(2, "0");
+  return hours ? `${hours}:${two(minutes)}:${two(rest)}` : `${minutes}:${two(rest)}`;
+}

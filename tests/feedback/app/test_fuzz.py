@@ -1,0 +1,91 @@
+"""Requests made up by schemathesis from the app's own description: whatever is sent, nothing breaks."""
+
+import json
+import time
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+import schemathesis
+from fastapi import FastAPI
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis import strategies as st
+from schemathesis import GenerationMode
+
+from preceptor.feedback.app import AppSettings, create_app
+from preceptor.feedback.store import Store, open_store
+from preceptor.feedback.store.people import invite
+
+from .conftest import QUICK, Browser, sample
+
+SECONDS = 25.0  # for all routes together
+EXAMPLES = 3  # of a route at a time
+# They would end the session that the others need; test_account.py has them.
+LEFT_OUT = {("DELETE", "/api/session"), ("POST", "/api/password")}
+
+
+@pytest.fixture
+def patient(store: Store) -> FastAPI:
+    """The app, without limits on signing in."""
+    return create_app(store, AppSettings(hasher=QUICK, sign_in_failures=10**9, address_failures=10**9))
+
+
+def test_no_request_breaks_the_server(patient: FastAPI, store: Store) -> None:
+    admin = Browser(patient).join(invite(store, role="admin"), "root")
+    admin.ok("POST", "/api/admin/queues", {"name": "q", "kind": "ranking"})
+    admin.upload("samples", [sample(number) for number in range(3)], "q")
+    held = admin.ok("POST", "/api/tasks/next", {})["task"]["assignment"]
+    schema = schemathesis.openapi.from_asgi("/api/openapi.json", patient)
+    operations = [found.ok() for found in schema.get_all_operations()]
+    wanted = [one for one in operations if (one.method.upper(), one.path) not in LEFT_OUT]
+    assert len(wanted) > 40
+    cases = [st.one_of(*(one.as_strategy(generation_mode=mode) for mode in GenerationMode)) for one in wanted]
+    statuses: list[int] = []
+    until = time.monotonic() + SECONDS
+    for turn in count():  # every route in turn, so that the time is shared
+        for case in cases:
+            if turn == 0 or time.monotonic() < until:
+                fuzz(admin, case, held, turn, statuses)
+        if time.monotonic() >= until:
+            break
+    assert {200, 404, 422} <= set(statuses)
+    assert admin.ok("GET", "/api/session")["person"]["name"] == "root"
+
+
+def fuzz(admin: Browser, cases: st.SearchStrategy[Any], held: str, turn: int, statuses: list[int]) -> None:
+    """Send what the description allows, and what it does not."""
+    cookie = f"preceptor_session={admin.http.cookies['preceptor_session']}"
+
+    @seed(turn)
+    @settings(
+        max_examples=EXAMPLES,
+        deadline=None,
+        database=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(case=cases)
+    def send(case: Any) -> None:
+        if "assignment" in case.path_parameters and len(statuses) % 2:
+            case.path_parameters["assignment"] = held  # or all tasks are nobody's
+        answer = case.call(headers={"X-CSRF-Token": admin.csrf, "Cookie": cookie})
+        statuses.append(answer.status_code)
+        assert answer.status_code < 500, f"{case.method} {case.path}: {answer.status_code} {answer.text}"
+        if answer.status_code >= 400:
+            assert "\n" not in json.loads(answer.content)["error"]["message"]
+
+    send()
+
+
+def test_the_description_is_whole(tmp_path: Path) -> None:
+    store = open_store(tmp_path / "feedback.db")
+    description = Browser(create_app(store, AppSettings(hasher=QUICK))).ok("GET", "/api/openapi.json")
+    store.close()
+    for route, methods in description["paths"].items():
+        for method, operation in methods.items():
+            assert operation["description"], f"{method} {route}"
+            codes = set(operation["responses"])
+            assert {"401", "403", "422"} <= codes
+            good = [answer for code, answer in operation["responses"].items() if code.startswith("2")]
+            assert len(good) == 1 and ("content" in good[0] or "204" in codes), f"{method} {route}"

@@ -1,0 +1,66 @@
+"""A labeling server on loopback, in a thread of the test or in a process of its own."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Thread
+
+from argon2 import PasswordHasher
+
+from preceptor.feedback.app import AppSettings
+from preceptor.feedback.app.first import first_invitation, first_texts
+from preceptor.feedback.app.serve import Place, uvicorn_server
+from preceptor.feedback.store import open_store
+
+PASSWORD = "a long password"
+
+
+@contextmanager
+def serving(database: str | Path) -> Iterator[tuple[str, str]]:
+    """A server in a thread: its URL, and an invitation for the first admin."""
+    quick = AppSettings(hasher=PasswordHasher(time_cost=1, memory_cost=8, parallelism=1), hashings_at_once=4)
+    store = open_store(database)
+    first_texts(store)
+    token = first_invitation(store)
+    server = uvicorn_server(store, Place(), quick)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = Thread(target=server.run, args=([listener],), daemon=True)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}", token or ""
+        finally:
+            server.should_exit = True
+            thread.join(30)
+            store.close()
+    assert not thread.is_alive()
+
+
+class Process:
+    """``preceptor label`` as a process, which can be killed."""
+
+    def __init__(self, database: str | Path, port: int = 0) -> None:
+        code = "from preceptor.cli import main; raise SystemExit(main())"
+        words = ["label", "--database", str(database), "--port", str(port)]
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", code, *words], stdout=subprocess.PIPE, text=True, env={**os.environ}
+        )
+        assert self._process.stdout is not None
+        self.url, self.token = "", ""
+        while not self.url:
+            line = self._process.stdout.readline()
+            assert line, f"the server ended with {self._process.wait(60)}"
+            if "there is no admin yet" in line:
+                self.token = line.split("#")[1].split()[0]
+            elif line.startswith("labeling at"):
+                self.url = line.split()[2]
+        self.port = int(self.url.rpartition(":")[2])
+
+    def end(self, sign: int = signal.SIGTERM) -> int:
+        """Send a signal and wait; the exit code."""
+        self._process.send_signal(sign)
+        return self._process.wait(60)
