@@ -22,6 +22,7 @@ bench: .venv/installed-test
 	$(BIN)/python bench/reward_kwise.py
 	$(BIN)/python bench/generate_pretrained.py
 	$(BIN)/python bench/labeling.py
+	$(BIN)/python bench/hygiene.py
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv

@@ -20,6 +20,7 @@ from preceptor.errors import InputError
 from preceptor.feedback_cli import add_feedback
 from preceptor.label_cli import add_label
 from preceptor.printable import printable
+from preceptor.prompts import add_prompts
 
 INSPECT = "data inspect"
 Kind = Literal["file", "directory", "files", "model", "named models"]
@@ -208,6 +209,7 @@ def build_parser() -> argparse.ArgumentParser:
         if name == "data":
             stage.epilog = "See also: preceptor data inspect FILE, which prints what a file holds."
             _add_inspect(verbs)
+    add_prompts(verbs)
     _add_chat(verbs)
     add_feedback(verbs)
     add_label(verbs)

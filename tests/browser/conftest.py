@@ -4,15 +4,12 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
+from playwright.sync_api import Browser, sync_playwright
 
 from .labeling_site import Site, fill
 from .visits import Visits
-
-if TYPE_CHECKING:
-    from playwright.sync_api import Browser
 
 CHROMIUM = os.environ.get("PRECEPTOR_TEST_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
 ARGUMENTS = [
@@ -22,12 +19,11 @@ ARGUMENTS = [
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator["Browser"]:
+def browser() -> Iterator[Browser]:
     """Chromium. A module's own: as long as it runs, no other test could start an event loop."""
     if CHROMIUM is None:
         pytest.skip("there is no Chromium; install it, or name it in PRECEPTOR_TEST_CHROMIUM")
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    with playwright.sync_playwright() as started:
+    with sync_playwright() as started:
         opened = started.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         yield opened
         opened.close()
@@ -43,7 +39,7 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Site:
 
 
 @pytest.fixture
-def site(browser: "Browser", request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site]:
+def site(browser: Browser, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site]:
     """A server with people and queues, and nothing judged yet. Without a browser none is made."""
     pattern: Site = request.getfixturevalue("filled")
     shutil.copytree(pattern.folder, tmp_path / "site")
@@ -57,7 +53,7 @@ def site(browser: "Browser", request: pytest.FixtureRequest, tmp_path: Path) -> 
 
 
 @pytest.fixture
-def visit(browser: "Browser", site: Site) -> Iterator[Visits]:
+def visit(browser: Browser, site: Site) -> Iterator[Visits]:
     """visit("ana", "#/work/france"): a page, signed in."""
     visits = Visits(browser, site)
     yield visits

@@ -1,16 +1,11 @@
 """What models and strangers wrote is shown and never runs."""
 
-from typing import TYPE_CHECKING
-
 import pytest
 
 from preceptor.feedback.tasks import add_samples, create_queue
 
 from .labeling_site import HOSTILE, Site, sample
 from .visits import Visits
-
-if TYPE_CHECKING:
-    pass
 
 NASTY = (
     HOSTILE,

@@ -1,7 +1,8 @@
 """A labeler's day, in a real browser: coming in, writing, ranking by mouse and by keyboard, comparing."""
 
 from itertools import product
-from typing import TYPE_CHECKING
+
+from playwright.sync_api import Locator, Page
 
 from preceptor.feedback.pairs import dense_ranks
 from preceptor.feedback.store.judged import read_demonstrations, read_prompts, read_rankings, read_ratings
@@ -10,23 +11,20 @@ from preceptor.feedback.store.people import find_person, invite
 from .labeling_site import OUTPUTS, PASSWORD, Site
 from .visits import Visits
 
-if TYPE_CHECKING:
-    from playwright.sync_api import Locator, Page
-
 SAVED = "Saved. Thank you."
 
 
-def card(page: "Page", text: str) -> "Locator":
+def card(page: Page, text: str) -> Locator:
     """The card of the output with this text."""
     return page.locator("article.output").filter(has=page.get_by_text(text, exact=True))
 
 
-def number(page: "Page", text: str) -> int:
+def number(page: Page, text: str) -> int:
     """Which card it is, from 0."""
     return int(card(page, text).get_attribute("data-card") or "")
 
 
-def drag(page: "Page", chip: int, target: "Locator", at: float = 0.5) -> None:
+def drag(page: Page, chip: int, target: Locator, at: float = 0.5) -> None:
     """Drag a chip of the board onto something, ``at`` says how far down."""
     box = page.locator(f'[data-chip="{chip}"] .excerpt').bounding_box()
     place = target.bounding_box()

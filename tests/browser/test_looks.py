@@ -1,17 +1,14 @@
 """Every page: fits 390 pixels, has labels and one heading, enough contrast in both themes, and no stray ids."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from playwright.sync_api import expect
+from playwright.sync_api import Page, expect
 
 from preceptor.feedback.store.people import invite, person
 
 from .labeling_site import OUTPUTS, Site, judge_france
 from .visits import NARROW, WIDE, Visits
-
-if TYPE_CHECKING:
-    from playwright.sync_api import Page
 
 PAGES = {
     "ana": [
@@ -32,14 +29,14 @@ PAGES = {
 CHECKS = (Path(__file__).parent / "checks.js").read_text(encoding="utf-8")
 
 
-def settled(page: "Page") -> None:
+def settled(page: Page) -> None:
     """Wait until a page has all it asked for."""
     page.wait_for_load_state("networkidle")
     expect(page.get_by_text("Loading…")).to_have_count(0)
     expect(page.locator("h1")).to_have_count(1)
 
 
-def looked_at(page: "Page") -> list[str]:
+def looked_at(page: Page) -> list[str]:
     """What is wrong with a page as it is now, in both themes."""
     found: list[str] = []
     for theme in ("light", "dark"):
@@ -48,7 +45,7 @@ def looked_at(page: "Page") -> list[str]:
     return found
 
 
-def fits(page: "Page") -> bool:
+def fits(page: Page) -> bool:
     """Nothing has to be scrolled sideways."""
     return bool(page.evaluate("document.documentElement.scrollWidth <= innerWidth"))
 

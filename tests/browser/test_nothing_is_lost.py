@@ -1,7 +1,5 @@
 """Reloads, lost connections, a stopped server, another browser, a session that is over: what was typed stays."""
 
-from typing import TYPE_CHECKING
-
 from playwright.sync_api import expect
 
 from preceptor.feedback.store.judged import read_demonstrations, read_rankings
@@ -10,9 +8,6 @@ from preceptor.feedback.tasks import DemonstrationPayload, OutputRating, Ranking
 
 from .labeling_site import PASSWORD, Site
 from .visits import Visits
-
-if TYPE_CHECKING:
-    pass
 
 REPLY = "The reply you would want"
 WORDS = "Twice a day the sea comes and goes.\nThe moon pulls it."

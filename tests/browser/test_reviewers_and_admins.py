@@ -3,7 +3,6 @@
 import json
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 from playwright.sync_api import expect
@@ -16,9 +15,6 @@ from preceptor.feedback.tasks.screening import screening
 
 from .labeling_site import OUTPUTS, PASSWORD, Site, judge_france
 from .visits import Visits
-
-if TYPE_CHECKING:
-    pass
 
 
 @pytest.fixture

@@ -1,13 +1,12 @@
 """Pages of the browser, each as somebody; and what must hold on all of them: nothing goes wrong in the console."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from playwright.sync_api import Browser, BrowserContext, Page
 
 from preceptor.feedback.store.people import open_session
 
 from .labeling_site import Site
-
-if TYPE_CHECKING:
-    from playwright.sync_api import Browser, BrowserContext, Page
 
 WIDE = {"width": 1280, "height": 860}
 NARROW = {"width": 390, "height": 844}
@@ -17,7 +16,7 @@ PATIENCE = 20_000  # milliseconds; a busy machine is slow
 class Visits:
     """Opens pages, signed in or not, and keeps what their consoles said."""
 
-    def __init__(self, browser: "Browser", site: Site) -> None:
+    def __init__(self, browser: Browser, site: Site) -> None:
         self._browser, self._site = browser, site
         self.said: list[str] = []
         self.expected: list[str] = []  # parts of what consoles may say
@@ -25,7 +24,7 @@ class Visits:
 
     def __call__(
         self, name: str | None = None, path: str = "#/", *, size: dict[str, int] = WIDE, **options: Any
-    ) -> "Page":
+    ) -> Page:
         """A page of a browser of its own."""
         context = self._browser.new_context(viewport=size, locale="en-US", reduced_motion="reduce", **options)
         self._contexts.append(context)

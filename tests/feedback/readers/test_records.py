@@ -125,7 +125,7 @@ def test_a_strange_file_is_one_line(tmp_path: Path, raw: bytes, message: str, mo
 @pytest.mark.parametrize("packing", ["gzip", "zstd"])
 def test_a_bomb_is_left_before_it_fills_memory(tmp_path: Path, packing: str, monkeypatch: pytest.MonkeyPatch) -> None:
     read = 0
-    whole = unpacking._stream
+    whole = unpacking.unpacked_stream
 
     class Counting:
         def __init__(self, stream: Any) -> None:
@@ -143,7 +143,7 @@ def test_a_bomb_is_left_before_it_fills_memory(tmp_path: Path, packing: str, mon
         def __exit__(self, *_: object) -> None:
             self.stream.close()
 
-    monkeypatch.setattr(unpacking, "_stream", lambda *arguments: Counting(whole(*arguments)))
+    monkeypatch.setattr(unpacking, "unpacked_stream", lambda *arguments: Counting(whole(*arguments)))
     path = tmp_path / "bomb"
     path.write_bytes(packed(b" " * 30_000_000, packing))
     with pytest.raises(InputError, match=r"bomb: unpacks to .* bytes or more .*unpack it yourself"):

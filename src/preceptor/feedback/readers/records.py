@@ -21,6 +21,7 @@ Form = Literal["JSON lines", "JSON array", "CSV", "TSV", "Parquet", "zip", "text
 # A record in memory takes a hundred times what a small one takes in a packed file. What is not packed shows its size.
 MAX_PACKED_RECORDS = 4_000_000
 LOOKED_AT = 2**20  # bytes at the beginning that the form is seen from
+HALF_PAIR = re.compile(r"\\u[dD][89a-fA-F]")  # as JSON may write it; two that belong together are a whole sign
 
 
 @dataclass(frozen=True)
@@ -68,10 +69,10 @@ def open_source(source: Path) -> Opened:
     name = hub.parse(source)
     if name is None:
         raw, packing = read_unpacked(source)
-        return Opened(source, _form(raw), packing, raw)
+        return Opened(source, form_of(raw), packing, raw)
     if name.file:
         raw, packing = read_unpacked(hub.download(name))
-        return Opened(str(name), _form(raw), packing, raw)
+        return Opened(str(name), form_of(raw), packing, raw)
     return Opened(str(name), "dataset of the hub", dataset=name)
 
 
@@ -80,7 +81,8 @@ def read_records(source: Path) -> Iterator[tuple[Place, dict[str, Any]]]:
     yield from open_source(source).records()
 
 
-def _form(raw: bytes) -> Form:
+def form_of(raw: bytes) -> Form:
+    """The form of a source, from its first bytes, unpacked."""
     if raw.startswith(b"PAR1"):
         return "Parquet"
     if raw.startswith((b"PK\x03\x04", b"PK\x05\x06")):
@@ -109,16 +111,21 @@ def _of_lines(name: Path | str, text: str) -> Iterator[tuple[Place, Any]]:
     for number, line in enumerate(text.split("\n"), start=1):
         if line.strip():
             place = Place(name, number)
-            try:
-                value = json.loads(line)
-            except json.JSONDecodeError as error:
-                raise place.error(f"not valid JSON ({error.msg}); write one JSON object a line") from None
-            except RecursionError:
-                raise place.error("is nested too deeply; cut the record") from None
-            except ValueError as error:  # a number of thousands of digits
-                raise place.error(f"cannot be read ({error}); mend the record") from None
+            value = json_of(line, place)
             _check_unicode(line, value, place)
             yield place, value
+
+
+def json_of(line: str, place: Place) -> Any:
+    """The JSON value of a line; what is none is an :class:`InputError`."""
+    try:
+        return json.loads(line)
+    except json.JSONDecodeError as error:
+        raise place.error(f"not valid JSON ({error.msg}); write one JSON object a line") from None
+    except RecursionError:
+        raise place.error("is nested too deeply; cut the record") from None
+    except ValueError as error:  # a number of thousands of digits
+        raise place.error(f"cannot be read ({error}); mend the record") from None
 
 
 def _of_array(name: Path | str, text: str) -> Iterator[tuple[Place, Any]]:
@@ -160,7 +167,7 @@ def _of_array(name: Path | str, text: str) -> Iterator[tuple[Place, Any]]:
 
 def _check_unicode(written: str, value: Any, place: Place) -> None:
     """JSON can write half a surrogate pair, which is no text: no tokenizer takes it and no file can hold it."""
-    if re.search(r"\\u[dD][89a-fA-F]", written):
+    if HALF_PAIR.search(written):
         try:
             json.dumps(value, ensure_ascii=False).encode()
         except UnicodeEncodeError:

@@ -20,30 +20,47 @@ PIECE_BYTES = 2**20
 
 Packing = Literal["", "gzip", "zstd"]
 MAGIC: dict[bytes, Packing] = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
+DAMAGED = (OSError, EOFError, zlib.error)
 NOT_READ = {b"BZh": "bzip2", b"\xfd7zXZ\x00": "xz", b"7z\xbc\xaf\x27\x1c": "7-Zip", b"Rar!": "RAR"}
 
 
 def read_unpacked(path: Path) -> tuple[bytes, Packing]:
     """The content of ``path`` and how it was packed; what cannot be read is an :class:`InputError`."""
     raw = read_file(path)
-    for magic, name in NOT_READ.items():
-        if raw.startswith(magic):
-            raise InputError(f"{path}: is packed by {name}, which is not read; unpack it, or pack it by gzip or zstd")
-    packing: Packing = next((name for magic, name in MAGIC.items() if raw.startswith(magic)), "")
+    packing = packing_of(path, raw)
     if not packing:
         return raw, ""
     content = _unpack(path, raw, packing)
-    if any(content.startswith(magic) for magic in MAGIC):
-        raise InputError(f"{path}: is packed twice; unpack it once")
+    check_once(path, content)
     return content, packing
+
+
+def packing_of(path: Path, beginning: bytes) -> Packing:
+    """How a file that begins so is packed; a packing that is not read is an :class:`InputError`."""
+    for magic, name in NOT_READ.items():
+        if beginning.startswith(magic):
+            raise InputError(f"{path}: is packed by {name}, which is not read; unpack it, or pack it by gzip or zstd")
+    return next((name for magic, name in MAGIC.items() if beginning.startswith(magic)), "")
+
+
+def check_once(path: Path, unpacked: bytes) -> None:
+    """Refuse what is packed again inside."""
+    if any(unpacked.startswith(magic) for magic in MAGIC):
+        raise InputError(f"{path}: is packed twice; unpack it once")
 
 
 def read_file(path: Path) -> bytes:
     """The bytes of a regular file; a pipe or a device, which may never end, is refused."""
+    with open_file(path) as file:
+        return file.read()
+
+
+def open_file(path: Path) -> BinaryIO:
+    """A regular file, opened to be read in pieces, with the errors of :func:`read_file`."""
     try:
         if path.exists() and not path.is_file() and not path.is_dir():
             raise InputError(f"{path}: is no regular file; write its content to one")
-        return path.read_bytes()
+        return path.open("rb")
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; check the path") from None
     except (IsADirectoryError, NotADirectoryError):
@@ -67,19 +84,25 @@ def check_ratio(name: object, packed: int, unpacked: int) -> None:
 def _unpack(path: Path, raw: bytes, packing: Packing) -> bytes:
     content = io.BytesIO()
     try:
-        with _stream(raw, packing) as stream:
+        with unpacked_stream(io.BytesIO(raw), packing) as stream:
             while piece := stream.read(PIECE_BYTES):
                 check_ratio(path, len(raw), content.tell() + len(piece))
                 content.write(piece)
-    except (OSError, EOFError, zlib.error) as error:
-        reason = " ".join(str(error).split())
-        raise InputError(f"{path}: is damaged or cut off ({packing}: {reason}); make it again") from None
+    except DAMAGED as error:
+        raise damaged(path, packing, error) from None
     return content.getvalue()
 
 
-def _stream(raw: bytes, packing: Packing) -> BinaryIO:
+def damaged(path: Path, packing: Packing, error: BaseException) -> InputError:
+    """What to say of a packed file that stops in the middle or holds nonsense."""
+    reason = " ".join(str(error).split())
+    return InputError(f"{path}: is damaged or cut off ({packing}: {reason}); make it again")
+
+
+def unpacked_stream(file: BinaryIO, packing: Packing) -> BinaryIO:
+    """The unpacked bytes of ``file`` as a stream; reading it may raise one of ``DAMAGED``."""
     if packing == "gzip":
-        return cast(BinaryIO, gzip.GzipFile(fileobj=io.BytesIO(raw)))
+        return cast(BinaryIO, gzip.GzipFile(fileobj=file))
     import pyarrow as pa  # only zstd and Parquet need it, and it takes a tenth of a second to load
 
-    return cast(BinaryIO, pa.input_stream(pa.BufferReader(raw), compression="zstd"))
+    return cast(BinaryIO, pa.input_stream(pa.PythonFile(file, mode="r"), compression="zstd"))

@@ -34,5 +34,6 @@ export async function admin(main, [name = "progress", queue = ""]) {
     h("a", { href: `#/admin/${key}`, "aria-current": key === tab ? "page" : null }, t(`admin.${key}`)),
   );
   refill(main, h("div.page.wide", {}, h("h1", {}, t("nav.admin")), h("nav.tabs", { "aria-label": t("nav.admin") }, links), body));
+  main.querySelector(".tabs [aria-current]").scrollIntoView({ block: "nearest", inline: "center" });
   await TABS[tab](body, { queue, queues: (await api.reviewQueues()).queues });
 }

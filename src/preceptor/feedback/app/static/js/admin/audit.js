@@ -9,7 +9,7 @@ const AT_ONCE = 100;
 export async function auditTab(body) {
   const all = [];
   const list = h("div", {});
-  const more = h("button", { type: "button", onclick: () => next() }, t("more"));
+  const more = h("button", { type: "button", hidden: true, onclick: () => next() }, t("more"));
   const next = async () => {
     const { events } = await api.audit(all.at(-1)?.id ?? null);
     all.push(...events);
@@ -19,7 +19,7 @@ export async function auditTab(body) {
       table(
         t("admin.audit"),
         [t("history.when"), t("audit.who"), t("audit.what"), t("audit.detail")],
-        all.map((event) => [when(event.at), event.person ?? "–", event.action, h("code", {}, JSON.stringify(event.detail))]),
+        all.map((event) => [h("span.num", {}, when(event.at)), event.person ?? "–", event.action, h("code", {}, JSON.stringify(event.detail))]),
         t("audit.none"),
       ),
     );

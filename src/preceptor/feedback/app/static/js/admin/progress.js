@@ -47,7 +47,7 @@ export async function progressTab(body, { queues }) {
         h("span.num", {}, number(row.done)),
         h("span.num", {}, number(recent.get(`${row.labeler}/${row.kind}`) ?? 0)),
         h("span.num", {}, duration(row.seconds_median)),
-        when(row.last),
+        h("span.num", {}, when(row.last)),
       ]),
       t("progress.nobody"),
     ),

@@ -10,7 +10,7 @@ const AT_ONCE = 50;
 export async function historyPage(main) {
   titled(t("history.title"));
   const list = h("div", {});
-  const more = h("button", { type: "button", onclick: () => next() }, t("more"));
+  const more = h("button", { type: "button", hidden: true, onclick: () => next() }, t("more"));
   const all = [];
   const next = async () => {
     const { tasks } = await api.history(all.at(-1)?.judgement ?? null, AT_ONCE);
@@ -30,7 +30,7 @@ export function pastTable(tasks) {
     tasks.map((task) => [
       h("a", { href: `#/task/${task.assignment}`, dir: "auto" }, task.excerpt || t(`kind.${task.kind}`)),
       task.queue,
-      when(task.at),
+      h("span.num", {}, when(task.at)),
       duration(task.seconds),
       [h(`span.state.${task.state}`, {}, tOr(`state.${task.state}`, task.state)), task.reason ? ` ${tOr(`skip.${task.reason}`, task.reason)}` : ""],
     ]),

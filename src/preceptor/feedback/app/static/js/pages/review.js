@@ -60,7 +60,7 @@ async function showDisagreements(body, queue) {
 async function showLatest(body, queue) {
   const all = [];
   const list = h("div", {});
-  const more = h("button", { type: "button", onclick: () => next() }, t("more"));
+  const more = h("button", { type: "button", hidden: true, onclick: () => next() }, t("more"));
   const next = async () => {
     const { judgements } = await api.judgements({ queue, limit: AT_ONCE, before: all.at(-1)?.judgement });
     all.push(...judgements);
@@ -80,7 +80,7 @@ function latestTable(judgements) {
         ? h("a", { href: `#/review/item/${one.item}`, dir: "auto" }, one.excerpt || t(`kind.${one.kind}`))
         : h("span", { dir: "auto" }, one.excerpt),
       one.labeler,
-      when(one.at),
+      h("span.num", {}, when(one.at)),
       duration(one.seconds),
       h("span.clamp", { dir: "auto" }, said(one)),
       one.kind === "skip" ? "" : judgementActions(one),

@@ -1,20 +1,16 @@
-"""The rules by which collected prompts become a dataset (InstructGPT, section 3.2 and appendix A.2).
+"""Rules on lists of prompts in memory: no user has too many, no template is there twice, no prompt is.
 
-The paper names four: at most 200 prompts per user id; prompts that share a long prefix are
-duplicates; training, validation and test data are split by user id; personal data is removed.
-The first three are here. Every rule keeps the order of what it keeps, and none draws from a
-stream of random numbers: what happens to a prompt depends on its own ids alone.
+Every rule keeps the order of what it keeps, and none draws from a stream of random numbers: what
+happens to a prompt depends on its own ids alone. An import of any size has the same rules as
+statements on tables (:mod:`.decisions`); tests hold the two to each other.
 """
 
-import math
-from collections.abc import Callable, Iterable, Mapping
-from typing import TypeVar
+import hashlib
+from collections.abc import Iterable
 
 from preceptor.errors import InputError
 from preceptor.feedback.schema import Prompt
 from preceptor.keyed import key_bits
-
-Row = TypeVar("Row")
 
 
 def cap_per_user(prompts: Iterable[Prompt], limit: int = 200, seed: int = 0) -> list[Prompt]:
@@ -30,10 +26,15 @@ def cap_per_user(prompts: Iterable[Prompt], limit: int = 200, seed: int = 0) -> 
     for index, prompt in enumerate(rows):
         of_user.setdefault(prompt.user, []).append(index)
     kept: set[int] = set()
-    for user, indices in of_user.items():
-        indices.sort(key=lambda index: (key_bits(seed, "cap", user, rows[index].id), index))
+    for indices in of_user.values():
+        indices.sort(key=lambda index: (cap_draw(rows[index], seed), index))
         kept.update(indices[:limit])
     return [prompt for index, prompt in enumerate(rows) if index in kept]
+
+
+def cap_draw(prompt: Prompt, seed: int) -> int:
+    """What orders the prompts of a user for :func:`cap_per_user`, 128 bits: the smallest are kept."""
+    return key_bits(seed, "cap", prompt.user, prompt.id)
 
 
 def drop_shared_prefixes(prompts: Iterable[Prompt], prefix_words: int) -> list[Prompt]:
@@ -49,14 +50,24 @@ def drop_shared_prefixes(prompts: Iterable[Prompt], prefix_words: int) -> list[P
     seen: set[tuple[str, ...]] = set()
     kept = []
     for prompt in prompts:
-        words = " ".join(message.content for message in prompt.messages if message.role != "system").casefold().split()
-        prefix = tuple(words[:prefix_words])
-        if len(prefix) == prefix_words:
+        prefix = prompt_prefix(prompt, prefix_words)
+        if prefix is not None:
             if prefix in seen:
                 continue
             seen.add(prefix)
         kept.append(prompt)
     return kept
+
+
+def prompt_prefix(prompt: Prompt, prefix_words: int) -> tuple[str, ...] | None:
+    """The first words of a prompt, as :func:`drop_shared_prefixes` compares them; None if it has not so many."""
+    words: list[str] = []
+    for message in prompt.messages:
+        if message.role != "system":
+            words += message.content.casefold().split(maxsplit=prefix_words)[:prefix_words]
+            if len(words) >= prefix_words:
+                return tuple(words[:prefix_words])
+    return None
 
 
 def prompt_key(prompt: Prompt) -> tuple[tuple[str, str], ...]:
@@ -83,40 +94,10 @@ def drop_duplicates(prompts: Iterable[Prompt], seen: set[tuple[tuple[str, str], 
     return kept
 
 
-def part_of(name: str, shares: Mapping[str, float], seed: int) -> str:
-    """The part that a user id (or the id of a tree or a prompt) falls in.
+def digest(parts: Iterable[str]) -> bytes:
+    """128 bits of some texts, which stand for the texts where millions are compared.
 
-    ``shares`` maps parts to positive numbers in a stated order. A hash of the id and the seed
-    is a point on the line of the shares, so an id never moves when others come or go.
-    The sizes are met on average only: that is the price, and it is worth it.
+    No part may hold a unit separator (U+001F): in what is compared all white space is a blank, and Python counts it
+    as such.
     """
-    total = math.fsum(shares.values())
-    if not shares or min(shares.values()) < 0 or not 0 < total < math.inf:
-        raise InputError(f"shares {dict(shares)} cannot be split by; give numbers from 0 that do not sum to 0")
-    point = key_bits(seed, "split", name) / 2**128 * total
-    reached = 0.0
-    for part, share in shares.items():
-        reached += share
-        if point < reached:
-            return part
-    # Only rounding can bring us here: the point lies in the last part that has a share.
-    return [part for part, share in shares.items() if share > 0][-1]
-
-
-def split_by(
-    rows: Iterable[Row], name: Callable[[Row], str], shares: Mapping[str, float], seed: int
-) -> dict[str, list[Row]]:
-    """Rows by part, every part present, all rows of one name (:func:`part_of`) in one part."""
-    parts: dict[str, list[Row]] = {part: [] for part in shares}
-    for row in rows:
-        parts[part_of(name(row), shares, seed)].append(row)
-    return parts
-
-
-def split_by_user(prompts: Iterable[Prompt], shares: Mapping[str, float], seed: int) -> dict[str, list[Prompt]]:
-    """Prompts by part, e.g. ``{"train": 0.7, "dev": 0.1, "heldout": 0.2}``; no user in two.
-
-    Section 3.2: "we create our train, validation, and test splits based on user ID".
-    For bare user ids use :func:`part_of`.
-    """
-    return split_by(prompts, lambda prompt: prompt.user, shares, seed)
+    return hashlib.blake2b("\x1f".join(parts).encode(), digest_size=16).digest()
