@@ -1,6 +1,6 @@
 """The public formats: what people give, one JSON object a line (docs/formats.md)."""
 
-from typing import Self
+from typing import Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -12,6 +12,21 @@ FLAGS = (
     *("fails_instruction", "inappropriate", "hallucination", "satisfies_constraint", "sexual", "violent"),
     *("encourages_harm", "denigrates", "harmful_advice", "opinion", "moral_judgement"),
 )
+
+# What prompts ask for (InstructGPT, table 1), the most frequent first.
+UseCase = Literal[
+    "generation",
+    "open_qa",
+    "brainstorming",
+    "chat",
+    "rewrite",
+    "summarization",
+    "classification",
+    "closed_qa",
+    "extraction",
+    "other",
+]
+USE_CASES: tuple[UseCase, ...] = get_args(UseCase)
 
 
 class Record(BaseModel):

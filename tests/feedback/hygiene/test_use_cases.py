@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from preceptor.errors import InputError
-from preceptor.feedback.hygiene.use_cases import USE_CASES, UseCases
+from preceptor.feedback.hygiene.use_cases import UseCases
+from preceptor.feedback.schema import USE_CASES
 from preceptor.text.conversation import Message
 
 PASSAGE = "The river rises in the hills and flows to the sea. Its bed is wide. Many mills stood there. " * 4

@@ -14,7 +14,8 @@ from typing import Any, Literal, NamedTuple, TypeVar
 from preceptor.errors import InputError
 from preceptor.feedback.hygiene.language import Languages
 from preceptor.feedback.hygiene.pii.scanner import Scanner, redact
-from preceptor.feedback.hygiene.use_cases import USE_CASES, UseCases
+from preceptor.feedback.hygiene.use_cases import UseCases
+from preceptor.feedback.schema import USE_CASES
 from preceptor.text.conversation import Message
 
 Action = Literal["redact", "drop", "flag", "off"]

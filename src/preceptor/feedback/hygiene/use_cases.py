@@ -14,13 +14,10 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from preceptor.errors import InputError
+from preceptor.feedback.schema import USE_CASES
 from preceptor.files import read_text
 from preceptor.text.conversation import Message
 
-USE_CASES = (
-    *("generation", "open_qa", "brainstorming", "chat", "rewrite", "summarization", "classification"),
-    *("closed_qa", "extraction", "other"),
-)
 HEAD, TAIL = 2000, 500  # characters that are looked at: a rule is on what is asked, not on a long text that is given
 _SENTENCE = re.compile(r"[.!?\u3002\uff01\uff1f][\"')\u201d]?\s+|\n\s*")
 _GIVEN = re.compile(r"(?:given|considering|based on|using|with|for|in|from|as)\b[^,.\n]{1,200}, ")

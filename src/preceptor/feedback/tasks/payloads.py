@@ -5,21 +5,9 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from preceptor.feedback.pairs import dense_ranks
-from preceptor.feedback.schema import FLAGS
+from preceptor.feedback.schema import FLAGS, UseCase
 from preceptor.text.conversation import Message
 
-UseCase = Literal[
-    "generation",
-    "open_qa",
-    "brainstorming",
-    "chat",
-    "rewrite",
-    "summarization",
-    "classification",
-    "other",
-    "closed_qa",
-    "extraction",
-]
 # How a labeler comes by a prompt: any task she thinks of; an instruction with examples of it; one such as a user's
 # stated use case calls for (InstructGPT, appendix A.1). And how the prompt asks (appendix A.2.1).
 Form = Literal["plain", "few-shot", "user-based"]

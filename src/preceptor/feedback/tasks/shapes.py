@@ -6,7 +6,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from preceptor.feedback.tasks.payloads import Form, UseCase, Way
+from preceptor.feedback.schema import UseCase
+from preceptor.feedback.tasks.payloads import Form, Way
 from preceptor.text.conversation import Message
 
 TaskKind = Literal["demonstration", "prompt", "ranking", "comparison"]

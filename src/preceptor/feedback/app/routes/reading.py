@@ -12,7 +12,7 @@ from preceptor.feedback.app.markdown import render_markdown
 from preceptor.feedback.app.parameters import LARGEST, Before, Body, Language, Shape
 from preceptor.feedback.app.passwords import MIN_PASSWORD
 from preceptor.feedback.app.replies import Route, reply
-from preceptor.feedback.schema import FLAGS
+from preceptor.feedback.schema import FLAGS, USE_CASES
 from preceptor.feedback.screening import CUTOFFS
 from preceptor.feedback.store.people import consent
 from preceptor.feedback.store.published import Text, published
@@ -20,7 +20,7 @@ from preceptor.feedback.store.tables.people import ROLES
 from preceptor.feedback.store.tables.queues import TASK_KINDS
 from preceptor.feedback.store.words import MAX_TEXT
 from preceptor.feedback.tasks import SKIP_REASONS
-from preceptor.feedback.tasks.payloads import MIN_EXAMPLES, Form, UseCase, Way
+from preceptor.feedback.tasks.payloads import MIN_EXAMPLES, Form, Way
 from preceptor.feedback.tasks.shapes import TaskKind
 
 router = APIRouter(prefix="/api", tags=["reading"], route_class=Route)
@@ -76,7 +76,7 @@ class Rendered(Shape):
 CHOICES = Choices(
     flags=list(FLAGS),
     skip_reasons=list(SKIP_REASONS),
-    use_cases=list(get_args(UseCase)),
+    use_cases=list(USE_CASES),
     forms=list(get_args(Form)),
     ways=list(get_args(Way)),
     roles=list(ROLES),
