@@ -34,7 +34,7 @@ from ..live import PASSWORD, Process, serving
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The data directory of a small built-in world."""
     data = tmp_path_factory.mktemp("world")
-    write_world(Recipe.load("smoke").data.atlas, 3, data)
+    write_world(Recipe.load("smoke").data.atlas.model_copy(update={"labelers": 6}), 3, data)
     return data
 
 

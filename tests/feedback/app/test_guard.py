@@ -144,3 +144,34 @@ def test_the_description_names_every_route(app: FastAPI) -> None:
         for method in methods:
             stem = path.replace("{number}", "{id}")
             assert f"`{method.upper()} {stem}`" in text, f"docs/labeling-api.md does not name {method.upper()} {path}"
+
+
+def test_no_route_but_the_way_in_answers_strangers(app: FastAPI) -> None:
+    browser = Browser(app)
+    open_to_all = {
+        ("get", "/api/session"),
+        ("post", "/api/session"),
+        ("post", "/api/invitation"),
+        ("post", "/api/invitation/accept"),
+        ("get", "/api/choices"),
+    }
+    tried = 0
+    for path, methods in browser.ok("GET", "/api/openapi.json")["paths"].items():
+        for method, operation in methods.items():
+            if (method, path) in open_to_all:
+                continue
+            route = path.format(**dict.fromkeys(("assignment", "kind", "item", "judgement", "number", "what"), "1"))
+            query = {one["name"]: "1" for one in operation.get("parameters", []) if one["in"] == "query"}
+            answer = browser.send(method, route, BODIES.get(path), params=query, headers={"X-CSRF-Token": "x"})
+            assert answer.status_code == 401, f"{method} {path}: {answer.status_code} {answer.text}"
+            tried += 1
+    assert tried > 40
+
+
+BODIES: dict[str, object] = {
+    "/api/tasks/next": {},
+    "/api/tasks/{assignment}/submit": {"payload": {"kind": "demonstration", "text": "x"}, "seconds": 1},
+    "/api/tasks/{assignment}/correct": {"payload": {"kind": "demonstration", "text": "x"}, "seconds": 1},
+    "/api/tasks/{assignment}/skip": {"reason": "other"},
+    "/api/tasks/{assignment}/draft": {"draft": "x"},
+}

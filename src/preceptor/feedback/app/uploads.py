@@ -8,12 +8,13 @@ from preceptor.feedback.store import Store
 from preceptor.feedback.store.errors import InvalidError
 from preceptor.feedback.store.load import (
     Loaded,
-    _lines,
+    check_row,
     load_comparisons,
     load_demonstrations,
     load_prompts,
     load_rankings,
     load_ratings,
+    read_lines,
 )
 from preceptor.feedback.tasks import add_honeypot, add_prompts, add_samples
 from preceptor.feedback.tasks.items import Added
@@ -47,13 +48,13 @@ def take_in(
     if what in ("samples", "honeypots"):
         if queue is None:
             raise InvalidError(f"{what} go into a queue; name it")
-        for _ in _lines(path, Sample if what == "samples" else Honeypot):
-            pass  # read whole first: a bad line at the end is no reason to be left with half a file
+        for where, line in read_lines(path, Sample if what == "samples" else Honeypot):
+            check_row(where, line)  # all of it first: a bad line at the end is no reason to be left with half a file
         if what == "samples":
-            samples = (row for _, row in _lines(path, Sample))
+            samples = (row for _, row in read_lines(path, Sample))
             return add_samples(store, queue, samples, priority=priority, demonstrations=demonstrations)
         total = Added()
-        for _, row in _lines(path, Honeypot):
+        for _, row in read_lines(path, Honeypot):
             sample = Sample(prompt_id=row.prompt_id, messages=row.messages, responses=row.responses)
             total += add_honeypot(store, queue, sample, row.ranks, row.flags)
         return total
@@ -65,4 +66,4 @@ def take_in(
 
 
 def _ids(path: Path) -> Iterator[str]:
-    return (row.id for _, row in _lines(path, Prompt))
+    return (row.id for _, row in read_lines(path, Prompt))

@@ -30,7 +30,7 @@ def export(store: Store, out: Path, *, key: str | None = None, queue: str | None
     if key is None:
         with store.reading() as connection:
             key = setting(connection, "pseudonym_key")
-    rows = _Rows(store, key, queue)
+    rows = ExportRows(store, key, queue)
     counts = {}
     with directory_atomic(out) as partial:
         for name in FILES:
@@ -39,7 +39,7 @@ def export(store: Store, out: Path, *, key: str | None = None, queue: str | None
     return counts
 
 
-class _Rows:
+class ExportRows:
     """The rows of each file, people renamed."""
 
     def __init__(self, store: Store, key: str, queue: str | None) -> None:

@@ -146,16 +146,16 @@ def _load(
     store: Store, path: Path, model: type[Row], add: Callable[[Connection, Sequence[tuple[str, Row]]], Loaded]
 ) -> Loaded:
     """Read the whole file once to refuse it before anything is written, then write it batch by batch."""
-    for where, row in _lines(path, model):
-        _check(where, row)
-    total, rows = Loaded(), _lines(path, model)
+    for where, row in read_lines(path, model):
+        check_row(where, row)
+    total, rows = Loaded(), read_lines(path, model)
     while batch := list(islice(rows, BATCH)):
         with store.writing() as connection:
             total += add(connection, batch)
     return total
 
 
-def _check(where: str, row: BaseModel) -> None:
+def check_row(where: str, row: BaseModel) -> None:
     """What no table takes: texts that are too long or hold what no text should, and a prompt without words."""
     messages = getattr(row, "messages", [])
     if len(messages) > MAX_MESSAGES:
@@ -168,7 +168,7 @@ def _check(where: str, row: BaseModel) -> None:
         raise InputError(f"{where}: the prompt is empty; it must end with words of the user")
 
 
-def _lines(path: Path, model: type[Row]) -> Iterator[tuple[str, Row]]:
+def read_lines(path: Path, model: type[Row]) -> Iterator[tuple[str, Row]]:
     """(file:line, row) of a JSONL file, read as a stream."""
     try:
         with path.open("rb") as file:

@@ -168,7 +168,7 @@ def invite(store: Store, *, role: str = "labeler", note: str = "", days: float =
         raise InvalidError(f"role {role!r}: use one of {', '.join(ROLES)}")
     token, now = secrets.token_urlsafe(32), store.now()
     values = {
-        "token_hash": _hashed(token),
+        "token_hash": hashed_token(token),
         "role": role,
         "note": checked_text(note, "note", 1000),
         "created_by": by,
@@ -205,7 +205,7 @@ def accept_invitation(store: Store, token: str, name: str, password_hash: str) -
 
 def _is_open(store: Store, token: str) -> tuple[Any, ...]:
     return (
-        Invitation.token_hash == _hashed(token),
+        Invitation.token_hash == hashed_token(token),
         Invitation.used_by.is_(None),
         Invitation.expires_at > store.now(),
     )
@@ -227,7 +227,10 @@ def open_session(store: Store, person_id: int, *, days: float = 14.0) -> str:
         connection.execute(delete(SignIn).where(SignIn.expires_at < now))
         connection.execute(
             insert(SignIn).values(
-                token_hash=_hashed(token), person_id=person_id, created_at=now, expires_at=now + timedelta(days=days)
+                token_hash=hashed_token(token),
+                person_id=person_id,
+                created_at=now,
+                expires_at=now + timedelta(days=days),
             )
         )
     return token
@@ -236,7 +239,7 @@ def open_session(store: Store, person_id: int, *, days: float = 14.0) -> str:
 def session_person(store: Store, token: str) -> PersonInfo | None:
     """Who a browser's token belongs to; None if it is unknown or over, or the person not active."""
     wanted = _PERSON.join(SignIn, SignIn.person_id == Person.id).where(
-        SignIn.token_hash == _hashed(token), SignIn.expires_at > store.now(), Person.status == "active"
+        SignIn.token_hash == hashed_token(token), SignIn.expires_at > store.now(), Person.status == "active"
     )
     with store.reading() as connection:
         row = connection.execute(wanted).one_or_none()
@@ -246,7 +249,7 @@ def session_person(store: Store, token: str) -> PersonInfo | None:
 def close_session(store: Store, token: str) -> None:
     """Sign out."""
     with store.writing() as connection:
-        connection.execute(delete(SignIn).where(SignIn.token_hash == _hashed(token)))
+        connection.execute(delete(SignIn).where(SignIn.token_hash == hashed_token(token)))
 
 
 def close_sessions(store: Store, person_id: int) -> None:
@@ -280,6 +283,6 @@ def _one(connection: Connection, query: Any) -> PersonInfo:
     return PersonInfo(*row)
 
 
-def _hashed(token: str) -> str:
+def hashed_token(token: str) -> str:
     """SHA-256 is enough: the token is 256 random bits, not a password."""
     return hashlib.sha256(token.encode("utf-8", "replace")).hexdigest()

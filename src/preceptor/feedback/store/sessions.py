@@ -3,7 +3,7 @@
 from sqlalchemy import bindparam, func, select
 
 from preceptor.feedback.store.engine import Store
-from preceptor.feedback.store.people import PersonInfo, _hashed
+from preceptor.feedback.store.people import PersonInfo, hashed_token
 from preceptor.feedback.store.tables import Person, Published, SignIn
 
 _TERMS = select(func.max(Published.version)).where(Published.name == "terms").scalar_subquery()
@@ -30,7 +30,7 @@ def session_and_terms(store: Store, token: str) -> tuple[PersonInfo | None, int 
     Nobody, if the token is unknown or over or the person not active; no version, if there is nothing to agree to.
     """
     with store.reading() as connection:
-        row = connection.execute(_SESSION, {"hashed": _hashed(token), "now": store.now()}).one_or_none()
+        row = connection.execute(_SESSION, {"hashed": hashed_token(token), "now": store.now()}).one_or_none()
     if row is None:
         return None, None
     who, latest = PersonInfo(*row[:-1]), row[-1]

@@ -17,7 +17,7 @@ from preceptor.feedback.app.replies import Route, reply
 from preceptor.feedback.app.uploads import UPLOADS, take_in
 from preceptor.feedback.store import Store
 from preceptor.feedback.store.audited import record
-from preceptor.feedback.store.export import _Rows
+from preceptor.feedback.store.export import ExportRows
 from preceptor.feedback.store.settings import setting
 from preceptor.feedback.tasks import queue as overview
 from preceptor.feedback.tasks.items import Added
@@ -71,7 +71,7 @@ def download(store: StoreOf, me: Admin, what: Exported, queue: QueueName = None)
     with store.reading() as connection:
         key = setting(connection, "pseudonym_key")
     record(store, me.id, "export", what=what, queue=queue)
-    rows: Iterator[BaseModel] = getattr(_Rows(store, key, queue), what)()
+    rows: Iterator[BaseModel] = getattr(ExportRows(store, key, queue), what)()
     headers = {"Content-Disposition": f'attachment; filename="{what}.jsonl"'}
     return StreamingResponse(_blocks(rows), media_type="application/jsonl", headers=headers)
 
