@@ -67,9 +67,11 @@ def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def store(tmp_path: Path, empty_store: Path) -> Iterator[Store]:
-    shutil.copy(empty_store, tmp_path / "feedback.db")
-    opened = open_store(tmp_path / "feedback.db")
+def store(database: str, empty_store: Path) -> Iterator[Store]:
+    """On SQLite, and on PostgreSQL where a server is named (see the conftest above)."""
+    if database.startswith("sqlite"):
+        shutil.copy(empty_store, database.removeprefix("sqlite:///"))
+    opened = open_store(database)
     yield opened
     opened.close()
 

@@ -67,6 +67,8 @@ def test_the_cookie_is_out_of_reach_of_scripts(app: FastAPI, store: Store) -> No
 
 
 def test_tokens_and_passwords_are_not_in_the_database(store: Store, come: Come) -> None:
+    if store.engine.dialect.name != "sqlite":
+        pytest.skip("the dump is SQLite's; the same statements write both")
     browser = come("ann")
     cookie = browser.http.cookies["preceptor_session"]
     raw = store.engine.raw_connection()
