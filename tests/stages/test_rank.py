@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from preceptor.cli import STAGES, stage_function
 from preceptor.errors import InputError
 from preceptor.feedback.schema import Ranking, Sample
 from preceptor.feedback.store import open_store
 from preceptor.feedback.store.people import create_person
-from preceptor.feedback.tasks import OutputRating, RankingPayload, change_queue, next_task, queues, submit
+from preceptor.feedback.tasks import OutputRating, RankingPayload, change_queue, next_task, queueing, queues, submit
 from preceptor.files import read_jsonl, write_jsonl
 from preceptor.recipe import Recipe
 from preceptor.results import show_results
@@ -113,6 +114,29 @@ def test_stopped_and_taken_up_again_it_goes_on(samples: Path, tmp_path: Path, mo
     assert out.read_bytes() == first
     with closing(open_store(database)) as store:
         assert [one.items for one in queues(store)] == [2]
+
+
+def test_a_database_that_is_away_for_a_while_is_waited_for(
+    samples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, database = tmp_path / "rankings.jsonl", tmp_path / "feedback.db"
+    turns = iter(("away", "ann", "ben"))
+
+    def away() -> None:
+        raise OperationalError("SELECT", {}, Exception("the server closed the connection"))
+
+    def sleep(seconds: float) -> None:
+        turn = next(turns)
+        if turn == "away":
+            broken.setattr(queueing, "_overview", away)
+        else:
+            broken.undo()
+            judge_all(database, turn)
+
+    with monkeypatch.context() as patch, monkeypatch.context() as broken:
+        patch.setattr(rank_people.time, "sleep", sleep)
+        by_app(samples, out)
+    assert len(read_jsonl(out, Ranking)) == 4
 
 
 def test_a_closed_queue_ends_the_waiting(samples: Path, tmp_path: Path) -> None:

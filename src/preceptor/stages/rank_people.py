@@ -6,7 +6,7 @@ What is waited for is in the store, so the stage can be stopped and started as o
 import hashlib
 import time
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,7 +27,6 @@ def rank_by_people(
     queue: str,
     overlap: int,
     stage: StageProgress,
-    poll_seconds: float = POLL_SECONDS,
 ) -> list[Ranking]:
     """Queue the samples, wait until ``overlap`` labelers have ranked each, and return their rankings.
 
@@ -35,7 +34,6 @@ def rank_by_people(
     """
     from preceptor.feedback.store import open_store
     from preceptor.feedback.tasks import add_samples, create_queue, queues
-    from preceptor.feedback.tasks import queue as overview
 
     name = queue_name(queue, samples, overlap)
     with closing(open_store(database)) as store:
@@ -43,17 +41,27 @@ def rank_by_people(
             create_queue(store, name, "ranking", overlap=overlap)
         add_samples(store, name, samples)
         stage.note(f"the queue {name!r} waits for labelers: preceptor label {_where(database)}")
-        state = overview(store, name)
-        stage.start(state.slots)
-        while state.open and not state.finished:
-            stage.show(state.done)
-            time.sleep(poll_seconds)
-            state = overview(store, name)
-        stage.show(state.done)
+        _wait(store, name, stage)
         rankings = _rankings(store, name)
     if not rankings:
         raise InputError(f"the queue {name!r} is closed, and nobody has ranked anything; open it again")
     return rankings
+
+
+def _wait(store: "Store", name: str, stage: StageProgress) -> None:
+    """Until every item has its overlap, or the queue is closed."""
+    from sqlalchemy.exc import OperationalError
+
+    from preceptor.feedback.tasks import queue
+
+    state = queue(store, name)
+    stage.start(state.slots)
+    while state.open and not state.finished:
+        stage.show(state.done)
+        time.sleep(POLL_SECONDS)
+        with suppress(OperationalError):  # the database is restarted: people take days, and it will be back
+            state = queue(store, name)
+    stage.show(state.done)
 
 
 def queue_name(queue: str, samples: Sequence[Sample], overlap: int) -> str:

@@ -72,6 +72,10 @@ class Store:
             durable: engine.execution_options(preceptor_writes="FULL" if durable else "NORMAL")
             for durable in (True, False)
         }
+        # On PostgreSQL each statement of a reader is its own transaction anyway: saying so saves two round trips.
+        self._readers = (
+            engine if engine.dialect.name == "sqlite" else engine.execution_options(isolation_level="AUTOCOMMIT")
+        )
         self._one_writer = FairLock() if engine.dialect.name == "sqlite" else None
 
     @property
@@ -82,7 +86,7 @@ class Store:
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """A transaction that only reads and sees one state of the database throughout (on PostgreSQL: a statement)."""
-        with self.engine.connect() as connection:
+        with self._readers.connect() as connection:
             try:
                 yield connection
             finally:
@@ -135,8 +139,10 @@ def connect(url: URL) -> Engine:
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
         return engine
-    # Who waits for a connection is not served in turn, so a house of fifty has one each; a server allows 100.
-    return create_engine(url, pool_size=50, max_overflow=10, pool_pre_ping=True)
+    # Who waits for a connection is not served in turn, so a house of fifty has one each; a server allows 100. None is
+    # tried out before it is used, which would be a round trip each time: after a restart of the server the first to
+    # find it gone is told so, and all connections are made anew.
+    return create_engine(url, pool_size=50, max_overflow=10)
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
