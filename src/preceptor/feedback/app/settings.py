@@ -13,7 +13,7 @@ class AppSettings:
     body_bytes: int = 4 << 20  # of JSON: a draft of a million characters fits, all of them escaped
     upload_bytes: int = 1 << 30  # of a file to import
     requests_at_once: int = 500  # more are answered 503: better than all of them late
-    threads: int = 12  # that work on the database; more of them only wait for each other
+    threads: int = 6  # that work on the database; more of them only wait for each other (measured: 4 to 20)
     sign_in_failures: int = 10  # of one name in a window
     address_failures: int = 50  # of one address, where a whole office may sit behind
     failure_seconds: float = 900.0  # the window

@@ -11,6 +11,7 @@ from preceptor.feedback.app.access import Admin, StoreOf
 from preceptor.feedback.app.parameters import LARGEST, Body, Line, QueueName, Shape
 from preceptor.feedback.app.replies import Route, reply
 from preceptor.feedback.app.routes.review import OneQueue
+from preceptor.feedback.app.slowly import slowly
 from preceptor.feedback.bias import Bias
 from preceptor.feedback.screening import Criterion, Score
 from preceptor.feedback.store.people import people
@@ -112,6 +113,7 @@ class NewScreening(Body):
 
 
 @router.get("/agreement", response_model=AgreementReport)
+@slowly
 def agreement(store: StoreOf, _: Admin, queue: QueueName = None) -> Response:
     """How far labelers agree: overall, each with the others, by use case."""
     _known(store, queue)
@@ -119,6 +121,7 @@ def agreement(store: StoreOf, _: Admin, queue: QueueName = None) -> Response:
 
 
 @router.get("/bias", response_model=Habits)
+@slowly
 def bias(store: StoreOf, _: Admin, queue: QueueName = None) -> Response:
     """Whether labelers prefer what is shown first, or what is longest."""
     _known(store, queue)
@@ -130,6 +133,7 @@ def bias(store: StoreOf, _: Admin, queue: QueueName = None) -> Response:
 
 
 @router.get("/honeypots", response_model=LabelerScores)
+@slowly
 def known_answers(store: StoreOf, _: Admin, queue: QueueName = None) -> Response:
     """How labelers did on the items whose answers are known."""
     _known(store, queue)
@@ -141,6 +145,7 @@ def known_answers(store: StoreOf, _: Admin, queue: QueueName = None) -> Response
 
 
 @router.get("/throughput", response_model=Throughputs)
+@slowly
 def done(store: StoreOf, _: Admin, days: Annotated[float | None, Query(gt=0, le=36_500)] = None) -> Response:
     """What labelers got done, in all or in the last days."""
     rows = [
@@ -151,6 +156,7 @@ def done(store: StoreOf, _: Admin, days: Annotated[float | None, Query(gt=0, le=
 
 
 @router.get("/win-rates", response_model=WinRates)
+@slowly
 def preferred(store: StoreOf, _: Admin, queue: OneQueue) -> Response:
     """Blind comparisons: which model was preferred how often."""
     _known(store, queue)
@@ -162,6 +168,7 @@ def preferred(store: StoreOf, _: Admin, queue: OneQueue) -> Response:
 
 
 @router.get("/screening", response_model=Screenings)
+@slowly
 def screened(store: StoreOf, _: Admin) -> Response:
     """The four criteria of the paper for every labeler."""
     rows = []

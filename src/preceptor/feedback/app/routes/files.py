@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal
 
-import anyio.to_thread
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel
@@ -14,6 +13,7 @@ from preceptor.errors import InputError
 from preceptor.feedback.app.access import Admin, StoreOf
 from preceptor.feedback.app.parameters import NO_CONTROLS, QueueName
 from preceptor.feedback.app.replies import Route, reply
+from preceptor.feedback.app.slowly import run_slowly
 from preceptor.feedback.app.uploads import UPLOADS, take_in
 from preceptor.feedback.store import Store
 from preceptor.feedback.store.audited import record
@@ -58,8 +58,8 @@ async def upload(
                 # The same kind of error, which has its status; the browser's name of the file instead of ours.
                 raise type(error)(str(error).replace(str(path), file or "upload.jsonl")) from None
 
-        added = await anyio.to_thread.run_sync(work)
-        await anyio.to_thread.run_sync(_written_down, store, me.id, what, queue, added)
+        added = await run_slowly(work)
+        await run_slowly(_written_down, store, me.id, what, queue, added)
     return reply(added)
 
 

@@ -8,6 +8,7 @@ from pydantic import Field, StringConstraints
 from preceptor.feedback.app.access import Reviewer, StoreOf
 from preceptor.feedback.app.parameters import LARGEST, NO_CONTROLS, Before, Body, Limit, Number, QueueName, Shape
 from preceptor.feedback.app.replies import Route, reply
+from preceptor.feedback.app.slowly import slowly
 from preceptor.feedback.store.tables.judgements import JUDGEMENT_KINDS
 from preceptor.feedback.tasks import Receipt, queues, withdraw
 from preceptor.feedback.tasks.locks import MAX_NOTE
@@ -87,6 +88,7 @@ def all_queues(store: StoreOf, _: Reviewer) -> Response:
 
 
 @router.get("/disagreements", response_model=DifferingItems)
+@slowly
 def differing(store: StoreOf, _: Reviewer, queue: OneQueue, limit: Limit = 50) -> Response:
     """The items of a queue of rankings or comparisons on which labelers differ."""
     items = [
