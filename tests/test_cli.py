@@ -14,10 +14,11 @@ import pytest
 import torch
 
 from preceptor import cli
-from preceptor.cli import STAGES, main, stage_function
+from preceptor.cli import main
 from preceptor.models.checkpoint import new_model, save_model
 from preceptor.models.config import ModelConfig
 from preceptor.text.tokenizer import Tokenizer
+from preceptor.verbs import STAGES, stage_function
 
 TEXT = "The capital of Norland is Elm. The capital of Sudland is Oak. Who knows? Nobody knows!"
 ASK = [{"role": "user", "content": "What is the capital of Norland?"}]

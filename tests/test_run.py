@@ -18,7 +18,6 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from preceptor.cli import STAGES, stage_function
 from preceptor.errors import InputError
 from preceptor.ledger import Ledger, claimed, peak_memory
 from preceptor.provenance import content_hash
@@ -26,6 +25,7 @@ from preceptor.recipe import Recipe
 from preceptor.results import show_results
 from preceptor.run import plan, round_seed, run
 from preceptor.training.progress import Progress
+from preceptor.verbs import STAGES, stage_function
 
 QUIET = Progress(quiet=True)
 DATA = ("corpus", "corpus_heldout", "prompts_train", "prompts_dev", "demonstrations", "gold")

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 import transformers
 
-from preceptor.cli import STAGES, stage_function
 from preceptor.errors import InputError
 from preceptor.models.compute import ComputeConfig
 from preceptor.recipe import Recipe
 from preceptor.run import Stage, plan, run
 from preceptor.training.progress import Progress
+from preceptor.verbs import STAGES, stage_function
 
 from .another_device import another_device
 from .foreign import CHATML, write_model

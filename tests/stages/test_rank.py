@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from preceptor.cli import STAGES, stage_function
 from preceptor.errors import InputError
 from preceptor.feedback.schema import Ranking, Sample
 from preceptor.feedback.store import open_store
@@ -24,6 +23,7 @@ from preceptor.stages import rank_people
 from preceptor.stages.rank import RankConfig, rank
 from preceptor.stages.rank_people import queue_name
 from preceptor.training.progress import Progress
+from preceptor.verbs import STAGES, stage_function
 
 from ..live import PASSWORD, serving
 
