@@ -2,15 +2,11 @@
 
 import argparse
 import json
-from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from preceptor.errors import InputError
-
-if TYPE_CHECKING:
-    from preceptor.feedback.store import Store
-    from preceptor.feedback.store.load import Loaded
 
 DATABASE = "an SQLite file, or postgresql://USER:PASSWORD@HOST/NAME"
 # What a file holds is seen from the fields of its first line; an export's comparisons look like rankings.
@@ -58,27 +54,22 @@ def export_verb(options: argparse.Namespace) -> None:
     key = None if options.key_file is None else read_text(options.key_file).strip()
     if key == "":
         raise InputError(f"{options.key_file}: the key is empty; put a long random word in the file")
-    store = open_store(options.database, create=False)
-    try:
+    with closing(open_store(options.database, create=False)) as store:
         if options.queue is not None:
             queue(store, options.queue)
         print(json.dumps(export(store, options.out, key=key, queue=options.queue), indent=2))
-    finally:
-        store.close()
 
 
 def import_verb(options: argparse.Namespace) -> None:
     """Read prompts, demonstrations, rankings, comparisons and ratings. Doing it twice adds nothing."""
     files = [found for path in options.paths for found in _files(path)]
     from preceptor.feedback.store import open_store
+    from preceptor.feedback.store.load import LOADERS
 
-    store = open_store(options.database)
-    try:
+    with closing(open_store(options.database)) as store:
         for kind, path in sorted(files, key=lambda found: ORDER.index(found[0])):
-            loaded = _loader(kind)(store, path)
+            loaded = LOADERS[kind](store, path)
             print(f"{path}: {loaded.added:,} {kind} added, {loaded.known:,} there already")
-    finally:
-        store.close()
 
 
 def forget_verb(options: argparse.Namespace) -> None:
@@ -87,13 +78,10 @@ def forget_verb(options: argparse.Namespace) -> None:
     from preceptor.feedback.store.forget import forget, prompts_of
     from preceptor.traces import find_traces
 
-    store = open_store(options.database, create=False)
-    try:
+    with closing(open_store(options.database, create=False)) as store:
         prompts = set(prompts_of(store, options.user))
         traces = find_traces(options.run, prompts, {options.user})  # first: should a run be unreadable, nothing is lost
         removed = forget(store, options.user)
-    finally:
-        store.close()
     print(f"removed {removed.prompts:,} prompts, {removed.responses:,} responses, {removed.judgements:,} judgements")
     if removed.labeler:
         print("removed the labeler's name, password and sessions")
@@ -105,31 +93,18 @@ def forget_verb(options: argparse.Namespace) -> None:
 
 def _files(path: Path) -> list[tuple[str, Path]]:
     """What files a path stands for, and what each of them holds."""
+    from preceptor.feedback.readers.places import Place
+    from preceptor.feedback.readers.records import json_of
+    from preceptor.feedback.readers.streaming import lines_of
+
     if path.is_dir():
         found = [(kind, path / f"{kind}.jsonl") for kind in ORDER if (path / f"{kind}.jsonl").is_file()]
         if not found:
             raise InputError(f"{path}: holds none of {', '.join(f'{kind}.jsonl' for kind in ORDER)}; name files")
         return found
-    try:
-        with path.open("rb") as file:
-            first = json.loads(next((line for line in file if line.strip()), b"null"))
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; check the path") from None
-    except (ValueError, RecursionError):
-        raise InputError(f"{path}:1: is no JSON; give one object a line") from None
+    place, line = next(lines_of(path), (Place(path, 1), "null"))
+    first = json_of(line, place)
     kinds = [kind for kind, fields in FIELDS.items() if isinstance(first, dict) and fields <= first.keys()]
     if not kinds:
         raise InputError(f"{path}: holds none of our formats; see docs/formats.md, or `preceptor data inspect {path}`")
     return [("comparisons" if kinds[0] == "rankings" and path.stem == "comparisons" else kinds[0], path)]
-
-
-def _loader(kind: str) -> "Callable[[Store, Path], Loaded]":
-    from preceptor.feedback.store import load
-
-    return {
-        "prompts": load.load_prompts,
-        "demonstrations": load.load_demonstrations,
-        "rankings": load.load_rankings,
-        "comparisons": load.load_comparisons,
-        "ratings": load.load_ratings,
-    }[kind]

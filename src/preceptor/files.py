@@ -121,11 +121,14 @@ def read_jsonl(path: Path, model: type[Row]) -> list[Row]:
         try:
             rows.append(model.model_validate_json(line))
         except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"])
-            raise InputError(
-                f"{path}:{number}: {where + ': ' if where else ''}{first['msg'].removeprefix('Value error, ')}"
-            ) from None
+            raise InputError(f"{path}:{number}: {first_fault(error)}") from None
     if not rows:
         raise InputError(f"{path}: holds no {model.__name__.lower()}; it needs at least one line")
     return rows
+
+
+def first_fault(error: ValidationError) -> str:
+    """The first thing that is wrong with a record, with the field that it is in."""
+    first = error.errors()[0]
+    field = ".".join(str(part) for part in first["loc"])
+    return f"{field + ': ' if field else ''}{first['msg'].removeprefix('Value error, ')}"

@@ -5,8 +5,9 @@ from itertools import product
 from playwright.sync_api import Locator, Page
 
 from preceptor.feedback.pairs import dense_ranks
+from preceptor.feedback.store.invitations import invite
 from preceptor.feedback.store.judged import read_demonstrations, read_prompts, read_rankings, read_ratings
-from preceptor.feedback.store.people import find_person, invite
+from preceptor.feedback.store.people import find_person
 
 from .labeling_site import OUTPUTS, PASSWORD, Site
 from .visits import Visits

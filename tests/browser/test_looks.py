@@ -5,7 +5,8 @@ from typing import Any
 
 from playwright.sync_api import Page, expect
 
-from preceptor.feedback.store.people import invite, person
+from preceptor.feedback.store.invitations import invite
+from preceptor.feedback.store.people import person
 
 from .labeling_site import OUTPUTS, Site, judge_france
 from .visits import NARROW, WIDE, Visits

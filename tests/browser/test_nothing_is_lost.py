@@ -3,10 +3,10 @@
 from playwright.sync_api import expect
 
 from preceptor.feedback.store.judged import read_demonstrations, read_rankings
-from preceptor.feedback.store.people import close_sessions
+from preceptor.feedback.store.people import set_password_hash
 from preceptor.feedback.tasks import DemonstrationPayload, OutputRating, RankingPayload, held, submit, task
 
-from .labeling_site import PASSWORD, Site
+from .labeling_site import HASHER, PASSWORD, Site
 from .visits import Visits
 
 REPLY = "The reply you would want"
@@ -128,7 +128,7 @@ def test_a_stale_ranking_is_handed_back_in_words(site: Site, visit: Visits) -> N
 def test_a_session_that_is_over_is_opened_again_over_the_page(site: Site, visit: Visits) -> None:
     visit.expected += ["401"]
     page = visit("ana", "#/work/write%20replies")
-    close_sessions(site.store, site.people["ana"])
+    set_password_hash(site.store, site.people["ana"], HASHER.hash(PASSWORD))  # which ends all sessions
     page.get_by_label(REPLY).fill(WORDS)
     dialog = page.get_by_role("dialog", name="Please sign in again")
     assert dialog.get_by_label("Name").input_value() == "ana"

@@ -4,7 +4,7 @@ from typing import Any
 
 from playwright.sync_api import Browser, BrowserContext, Page
 
-from preceptor.feedback.store.people import open_session
+from preceptor.feedback.store.sessions import open_session
 
 from .labeling_site import Site
 

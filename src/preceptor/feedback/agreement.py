@@ -126,25 +126,34 @@ def _shared_judgements(one: Ranking, other: Ranking) -> list[tuple[int, int]]:
 
     A text that occurs twice is matched by its turn, first with first, second with second.
     """
-    ranks_of_other = dict(zip(_names(other), other.ranks, strict=True))
-    shared = [
-        (rank, ranks_of_other[name])
-        for name, rank in zip(_names(one), one.ranks, strict=True)
-        if name in ranks_of_other
-    ]
+    ranks_of_other = ranks_by_name(other)
+    shared = [(rank, ranks_of_other[name]) for name, rank in ranks_by_name(one).items() if name in ranks_of_other]
     mine, theirs = pairs_from_ranks([a for a, _ in shared]), pairs_from_ranks([b for _, b in shared])
     return [(mine[pair], theirs[pair]) for pair in mine]
 
 
-def _names(ranking: Ranking) -> list[tuple[str, str, int]]:
-    """A name for each response: model, text, and how often this pair of them came before."""
+def ranks_by_name(ranking: Ranking) -> dict[tuple[str, str, int], int]:
+    """The rank of each response by model, text, and how often this pair of them came before.
+
+    Labelers may have seen the responses in different orders; this name is the same for all.
+    """
     seen = Counter[tuple[str, str]]()
-    names = []
-    for response in ranking.responses:
+    ranks = {}
+    for response, rank in zip(ranking.responses, ranking.ranks, strict=True):
         key = (response.model, response.text)
-        names.append((*key, seen[key]))
+        ranks[*key, seen[key]] = rank
         seen[key] += 1
-    return names
+    return ranks
+
+
+def share_alike(rankings: Sequence[Sequence[int]]) -> float | None:
+    """The share of pairs of responses that two labelers judged alike, over all pairs of labelers; None without any.
+
+    Each ranking has a rank for each of the same responses, in the same order.
+    """
+    judgements = [pairs_from_ranks(ranks) for ranks in rankings]
+    alike = [one[pair] == other[pair] for one, other in combinations(judgements, 2) for pair in one]
+    return sum(alike) / len(alike) if alike else None
 
 
 def _ratio(units: Sequence[tuple[int, int]]) -> tuple[float | None, float | None]:

@@ -40,6 +40,11 @@ def consensus(rankings: Sequence[Mapping[int, int]], count: int) -> Consensus:
     return Consensus(dense_ranks(points), means, bradley_terry(wins(rankings, count)).tolist(), len(rankings))
 
 
+def consensus_of_all(rankings: Sequence[Sequence[int]]) -> Consensus:
+    """The consensus where every ranking covers all responses: each has a rank for each, in the same order."""
+    return consensus([dict(enumerate(ranks)) for ranks in rankings], len(rankings[0]) if rankings else 0)
+
+
 def mean_ranks(rankings: Sequence[Mapping[int, int]], count: int) -> list[float | None]:
     """The mean over the rankings of each response's place. Tied responses share the mean of their places.
 

@@ -27,6 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from preceptor.errors import InputError
+from preceptor.feedback.agreement import ranks_by_name
 from preceptor.feedback.consensus import shared_places
 from preceptor.feedback.pairs import pairs_from_ranks
 from preceptor.feedback.schema import Ranking, Rating
@@ -154,7 +155,7 @@ def pair_units(rankings: Iterable[Ranking]) -> Units:
     judged: dict[tuple[str, object], list[float]] = {}
     order: dict[tuple[str, object], int] = {}
     for ranking in rankings:
-        ranks = _by_name(ranking)
+        ranks = ranks_by_name(ranking)
         for name in ranks:
             order.setdefault((ranking.prompt_id, name), len(order))
         names = sorted(ranks, key=lambda name: order[ranking.prompt_id, name])
@@ -167,7 +168,7 @@ def rank_units(rankings: Iterable[Ranking]) -> Units:
     """Every response that all labelers of its prompt have ranked, with the places that they gave it."""
     of_prompt: dict[str, list[dict[tuple[str, str, int], int]]] = {}
     for ranking in rankings:
-        of_prompt.setdefault(ranking.prompt_id, []).append(_by_name(ranking))
+        of_prompt.setdefault(ranking.prompt_id, []).append(ranks_by_name(ranking))
     judged: dict[tuple[str, object], list[float]] = {}
     for prompt_id, group in of_prompt.items():
         shared = sorted(set.intersection(*(set(ranks) for ranks in group)))
@@ -184,17 +185,6 @@ def rating_units(ratings: Iterable[Rating]) -> Units:
         of_response = latest.setdefault((rating.prompt_id, (rating.model, rating.response)), {})
         of_response[rating.labeler or f"#{len(of_response)}"] = float(rating.overall)
     return _units({key: list(given.values()) for key, given in latest.items()})
-
-
-def _by_name(ranking: Ranking) -> dict[tuple[str, str, int], int]:
-    """Ranks by model, text and turn of the text, since each labeler may have seen them in another order."""
-    ranks: dict[tuple[str, str, int], int] = {}
-    for response, rank in zip(ranking.responses, ranking.ranks, strict=True):
-        turn = 0
-        while (response.model, response.text, turn) in ranks:
-            turn += 1
-        ranks[response.model, response.text, turn] = rank
-    return ranks
 
 
 def _units(judged: Mapping[tuple[str, object], Sequence[float]]) -> Units:

@@ -13,7 +13,7 @@ from starlette.testclient import TestClient
 
 from preceptor.feedback.app import AppSettings, create_app
 from preceptor.feedback.store import Store, open_store
-from preceptor.feedback.store.people import invite
+from preceptor.feedback.store.invitations import invite
 
 PASSWORD = "a long password"
 QUICK = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)

@@ -9,7 +9,8 @@ from fastapi import FastAPI
 from preceptor.feedback.app import AppSettings, create_app
 from preceptor.feedback.app.limits import Attempts
 from preceptor.feedback.store import Store
-from preceptor.feedback.store.people import invite, set_status
+from preceptor.feedback.store.invitations import invite
+from preceptor.feedback.store.people import set_status
 from preceptor.feedback.store.published import publish
 
 from .conftest import PASSWORD, QUICK, Browser

@@ -15,7 +15,7 @@ from schemathesis import GenerationMode
 
 from preceptor.feedback.app import AppSettings, create_app
 from preceptor.feedback.store import Store, open_store
-from preceptor.feedback.store.people import invite
+from preceptor.feedback.store.invitations import invite
 
 from .conftest import QUICK, Browser, sample
 

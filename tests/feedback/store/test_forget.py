@@ -15,7 +15,8 @@ from preceptor.feedback.store import Store
 from preceptor.feedback.store.forget import forget, prompts_of
 from preceptor.feedback.store.judged import read_demonstrations, read_prompts, read_rankings
 from preceptor.feedback.store.load import Loaded, load_prompts
-from preceptor.feedback.store.people import create_person, find_person, open_session, person, session_person
+from preceptor.feedback.store.people import create_person, find_person, person
+from preceptor.feedback.store.sessions import open_session, session_and_terms
 from preceptor.feedback.store.tables import Base, Forgetting
 from preceptor.feedback.tasks import (
     DemonstrationPayload,
@@ -112,7 +113,7 @@ def test_a_labeler_goes_with_the_prompts_she_wrote_and_leaves_her_judgements_nam
     token = open_session(worked, ann.id)
     removed = forget(worked, "Ann")
     assert (removed.prompts, removed.labeler) == (1, True)
-    assert session_person(worked, token) is None
+    assert session_and_terms(worked, token)[0] is None
     assert find_person(worked, "ann") is None
     assert person(worked, ann.id).status == "forgotten"
     assert {one.labeler for one, _ in read_demonstrations(worked)} == {f"forgotten/{ann.id}"}

@@ -5,25 +5,20 @@ from sqlalchemy import text
 
 from preceptor.feedback.store import Store
 from preceptor.feedback.store.errors import ForbiddenError, InvalidError, NotFoundError, StaleError
+from preceptor.feedback.store.invitations import accept_invitation, invitation_role, invite
 from preceptor.feedback.store.people import (
-    accept_invitation,
-    close_session,
     consent,
     create_person,
     find_person,
-    invitation_role,
-    invite,
-    must_consent,
-    open_session,
     password_hash,
     people,
     person,
-    session_person,
     set_password_hash,
     set_role,
     set_status,
 )
 from preceptor.feedback.store.published import publish, published
+from preceptor.feedback.store.sessions import close_session, open_session, session_and_terms
 
 from ..conftest import Clock
 
@@ -69,17 +64,17 @@ def test_a_name_that_is_taken_does_not_use_the_invitation_up(store: Store) -> No
 def test_a_session_ends_by_time_by_hand_and_by_suspension(store: Store, clock: Clock) -> None:
     ann = create_person(store, "ann")
     token = open_session(store, ann.id, days=1)
-    assert session_person(store, token) == ann
-    assert session_person(store, token + "x") is None
+    assert session_and_terms(store, token)[0] == ann
+    assert session_and_terms(store, token + "x")[0] is None
     clock.move(86401)
-    assert session_person(store, token) is None
+    assert session_and_terms(store, token)[0] is None
     token = open_session(store, ann.id)
     close_session(store, token)
-    assert session_person(store, token) is None
+    assert session_and_terms(store, token)[0] is None
     for end in (lambda: set_password_hash(store, ann.id, "$new"), lambda: set_status(store, ann.id, "suspended")):
         token = open_session(store, ann.id)
         end()
-        assert session_person(store, token) is None
+        assert session_and_terms(store, token)[0] is None
     with pytest.raises(ForbiddenError):
         open_session(store, ann.id)
 
@@ -93,13 +88,14 @@ def test_no_token_is_kept(store: Store) -> None:
 
 def test_the_latest_terms_are_to_be_agreed_to(store: Store) -> None:
     ann = create_person(store, "ann")
-    assert must_consent(store, ann.id) is None
+    token = open_session(store, ann.id)
+    assert session_and_terms(store, token) == (ann, None)
     publish(store, "terms", {"en": "Be kind."})
-    assert must_consent(store, ann.id) == 1
+    assert session_and_terms(store, token)[1] == 1
     consent(store, ann.id, 1)
-    assert must_consent(store, ann.id) is None
+    assert session_and_terms(store, token)[1] is None
     publish(store, "terms", {"en": "Be kinder.", "zh-Hans": "更友善。"})
-    assert must_consent(store, ann.id) == 2
+    assert session_and_terms(store, token)[1] == 2
     with pytest.raises(StaleError, match="not the latest, 2"):
         consent(store, ann.id, 1)
     assert person(store, ann.id).consent_version == 1

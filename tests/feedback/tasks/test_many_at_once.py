@@ -5,13 +5,23 @@ import time
 from collections import Counter
 from collections.abc import Callable
 
+import pytest
 from sqlalchemy import func, select
 
 from preceptor.feedback.schema import Sample
 from preceptor.feedback.store import Store
 from preceptor.feedback.store.people import create_person
 from preceptor.feedback.store.tables import Assignment, Item, Judgement, Ranked
-from preceptor.feedback.tasks import OutputRating, RankingPayload, add_samples, create_queue, next_task, queue, submit
+from preceptor.feedback.tasks import (
+    OutputRating,
+    RankingPayload,
+    add_samples,
+    create_queue,
+    next_task,
+    queue,
+    release,
+    submit,
+)
 
 LABELERS, ITEMS, OVERLAP, OUTPUTS = 50, 60, 5, 4
 
@@ -70,10 +80,17 @@ def test_fifty_labelers_share_the_slots(store: Store, sample: Callable[..., Samp
     assert max(waits) < 25  # nobody came near a timeout; how long it really takes, bench/labeling.py measures
 
 
-def test_two_browsers_of_one_person_hold_one_task(store: Store, sample: Callable[..., Sample]) -> None:
+@pytest.mark.parametrize(("items", "given_back"), [(20, False), (1, True)])
+def test_two_browsers_of_one_person_hold_one_task(
+    store: Store, sample: Callable[..., Sample], items: int, given_back: bool
+) -> None:
     create_queue(store, "q", "ranking", overlap=9)
-    add_samples(store, "q", [sample(f"p{i}", "a", "b") for i in range(20)])
+    add_samples(store, "q", [sample(f"p{i}", "a", "b") for i in range(items)])
     person = create_person(store, "ann").id
+    if given_back:  # then it is that one again, or nothing
+        first = next_task(store, person, "q")
+        assert first is not None
+        release(store, person, first.assignment)
     held: list[str] = []
     start = threading.Barrier(8)
 

@@ -84,7 +84,7 @@ class Labeling(RuleBasedStateMachine):
         """An answer is kept, acknowledged again, or refused; never lost."""
         if not self.had:
             return
-        name = pick.choice(sorted(self.had))
+        name = pick.choice(list(self.had))  # by when it came: names are drawn
         payload = RankingPayload(ranks=ranks, ratings=[OutputRating(overall=4)] * 2)
         try:
             receipt = submit(self.store, self.people[self.had[name]], name, payload, seconds=1, key=key)
@@ -97,7 +97,7 @@ class Labeling(RuleBasedStateMachine):
     def think_again(self, pick, ranks: list[int], key: str) -> None:  # type: ignore[no-untyped-def]
         if not self.had:
             return
-        name = pick.choice(sorted(self.had))
+        name = pick.choice(list(self.had))
         payload = RankingPayload(ranks=ranks, ratings=[OutputRating(overall=3)] * 2)
         try:
             receipt = correct(self.store, self.people[self.had[name]], name, payload, seconds=1, key=key)
@@ -109,7 +109,7 @@ class Labeling(RuleBasedStateMachine):
     def leave(self, pick, how: str) -> None:  # type: ignore[no-untyped-def]
         if not self.had:
             return
-        name = pick.choice(sorted(self.had))
+        name = pick.choice(list(self.had))
         who = self.had[name]
         try:
             if how == "skip":

@@ -1,15 +1,17 @@
 """What a new store is given before anybody comes in: texts to show, and a way in for the first admin."""
 
 from importlib import resources
+from typing import Literal, get_args
 
 from sqlalchemy import delete, select
 
 from preceptor.feedback.store import Store
-from preceptor.feedback.store.people import invite
+from preceptor.feedback.store.invitations import invite
 from preceptor.feedback.store.published import NAMES, publish, published
 from preceptor.feedback.store.tables import Invitation, Person
 
-LANGUAGES = ("en", "zh-Hans")
+PageLanguage = Literal["en", "zh-Hans"]
+LANGUAGES: tuple[PageLanguage, ...] = get_args(PageLanguage)
 FIRST_ADMIN = "the first admin"
 DAYS = 1.0
 

@@ -11,7 +11,6 @@ from fastapi import FastAPI
 import preceptor
 from preceptor.feedback.app import errors, pages
 from preceptor.feedback.app.errors import ErrorAnswer
-from preceptor.feedback.app.first import LANGUAGES
 from preceptor.feedback.app.guard import Guard
 from preceptor.feedback.app.limits import Attempts
 from preceptor.feedback.app.passwords import Passwords
@@ -52,7 +51,6 @@ def create_app(store: Store, settings: AppSettings | None = None) -> FastAPI:
         Attempts(settings.address_failures, settings.failure_seconds),
     )
     app.state.hashing = anyio.CapacityLimiter(settings.hashings_at_once)
-    app.state.languages = LANGUAGES
     shapes: dict[int | str, dict[str, Any]] = {
         status: {"model": ErrorAnswer, "description": errors.CODES[status]} for status in ERRORS
     }

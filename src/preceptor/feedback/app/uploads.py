@@ -1,31 +1,15 @@
 """What an uploaded file can be, and what becomes of it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from preceptor.feedback.schema import Prompt, Ranking, Sample
 from preceptor.feedback.store import Store
 from preceptor.feedback.store.errors import InvalidError
-from preceptor.feedback.store.load import (
-    Loaded,
-    check_row,
-    load_comparisons,
-    load_demonstrations,
-    load_prompts,
-    load_rankings,
-    load_ratings,
-    read_lines,
-)
+from preceptor.feedback.store.load import LOADERS, check_row, read_lines
 from preceptor.feedback.tasks import add_honeypot, add_prompts, add_samples
 from preceptor.feedback.tasks.items import Added
 
-LOADERS: dict[str, Callable[[Store, Path], Loaded]] = {
-    "prompts": load_prompts,
-    "demonstrations": load_demonstrations,
-    "rankings": load_rankings,
-    "comparisons": load_comparisons,
-    "ratings": load_ratings,
-}
 UPLOADS = (*LOADERS, "samples", "honeypots")
 
 

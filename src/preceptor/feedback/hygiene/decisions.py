@@ -10,9 +10,7 @@ import that is repeated decides as it did, finds its own choices in the director
 These are :func:`~.rules.drop_duplicates`, :func:`~.rules.drop_shared_prefixes` and :func:`~.rules.cap_per_user`.
 """
 
-from preceptor.feedback.hygiene.staging import Staging
-
-LEFT = "staged where seq not in (select seq from taken)"
+from preceptor.feedback.hygiene.staging import LEFT, Staging
 
 
 def check_ids(staging: Staging) -> None:

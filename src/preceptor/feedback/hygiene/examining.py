@@ -26,6 +26,10 @@ CHUNK_ROWS, CHUNK_CHARACTERS = 256, 2**21  # of what a process is handed at a ti
 AHEAD = 2  # chunks that wait for each process
 
 
+class StoppedError(InputError):
+    """The import cannot go on now, for no fault of the input."""
+
+
 @dataclass(frozen=True)
 class Setup:
     """What a process needs to know."""
@@ -146,7 +150,7 @@ class Workers:
             while waiting:
                 yield waiting.popleft().result()
         except BrokenProcessPool:
-            raise InputError(
+            raise StoppedError(
                 "a process that looks at prompts was killed, or could not start; the memory may be full: "
                 "start the same command again to go on where it was, with fewer --workers"
             ) from None

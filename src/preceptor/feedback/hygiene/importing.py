@@ -19,7 +19,7 @@ from filelock import FileLock, Timeout
 import preceptor
 from preceptor.errors import InputError
 from preceptor.feedback.hygiene import decisions
-from preceptor.feedback.hygiene.examining import Setup, Workers, examine_chunk, languages_of_chunk
+from preceptor.feedback.hygiene.examining import Setup, StoppedError, Workers, examine_chunk, languages_of_chunk
 from preceptor.feedback.hygiene.language import Languages
 from preceptor.feedback.hygiene.options import ImportOptions
 from preceptor.feedback.hygiene.output import load_known, write_output
@@ -27,7 +27,7 @@ from preceptor.feedback.hygiene.pii.scanner import EXTRA, installed_models
 from preceptor.feedback.hygiene.publishing import finish, publish
 from preceptor.feedback.hygiene.reading import Tally, read_prompts
 from preceptor.feedback.hygiene.reporting import build_report
-from preceptor.feedback.hygiene.staging import Staging
+from preceptor.feedback.hygiene.staging import LEFT, Staging
 from preceptor.feedback.hygiene.use_cases import UseCases
 from preceptor.feedback.readers.unpacking import PIECE_BYTES, open_file
 from preceptor.files import read_json, write_json
@@ -60,9 +60,10 @@ def import_prompts(
             try:
                 finish(work, out)
                 report = _import(list(paths), out, work, options, tell)
-            except InputError as error:
-                if "start the same command again" not in str(error):
-                    shutil.rmtree(work, ignore_errors=True)
+            except StoppedError:  # what is done stays: the same command goes on
+                raise
+            except InputError:
+                shutil.rmtree(work, ignore_errors=True)
                 raise
     except Timeout:
         raise InputError(f"{out}: another import is writing there; wait until it is done") from None
@@ -187,7 +188,7 @@ def _take(staging: Staging, rule: str, take: Callable[[], int]) -> None:
 
 def _each(staging: Staging, workers: Workers, function: Any, insert: Any, step: str, clock: Clock) -> None:
     """Apply ``function`` to every prompt that is left, and keep the results batch by batch."""
-    total, done = staging.one(f"select count(*) from {decisions.LEFT}"), 0
+    total, done = staging.one(f"select count(*) from {LEFT}"), 0
     clock.start(step, total)
     for batch in range(staging.batches()):
         if staging.notes(f"{step} {batch}") is not None:

@@ -5,10 +5,9 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from preceptor.feedback.hygiene.decisions import LEFT
 from preceptor.feedback.hygiene.options import ImportOptions
 from preceptor.feedback.hygiene.reading import EXAMPLES, Tally, shorten
-from preceptor.feedback.hygiene.staging import Staging
+from preceptor.feedback.hygiene.staging import LEFT, Staging
 
 Shown = Callable[[Sequence[str]], list[str]]  # texts without personal data
 

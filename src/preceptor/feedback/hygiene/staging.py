@@ -35,6 +35,7 @@ create table if not exists spoken (seq bigint, language varchar);
 create table if not exists examined (seq bigint, kind varchar, record bigint, findings bigint);
 create table if not exists done (step varchar, notes varchar);
 """
+LEFT = "staged where seq not in (select seq from taken)"
 KNOWN = ("id", "user", "key", "prefix")  # the columns of known
 
 
@@ -121,9 +122,7 @@ class Staging:
 
     def left(self, batch: int) -> Iterator[tuple[int, str]]:
         """The prompts of one batch that no rule has taken, in order: their numbers and records."""
-        rows = self.rows(
-            "select seq, record from staged where batch = ? and seq not in (select seq from taken) order by seq", batch
-        )
+        rows = self.rows(f"select seq, record from {LEFT} and batch = ? order by seq", batch)
         return ((seq, self.texts.at(record)) for seq, record in rows)
 
     def kept(self, batch: int) -> Iterator[tuple[str, str, str | None]]:
@@ -152,8 +151,7 @@ class Staging:
 
     def index(self) -> Iterator[list[tuple[Any, ...]]]:
         """The rows of the index, what was known first, some at a time."""
-        left = "staged where seq not in (select seq from taken)"
-        for source in ("known", f"{left} order by seq"):
+        for source in ("known", f"{LEFT} order by seq"):
             cursor = self.db.execute(f'select id, "user", key, prefix from {source}')
             while rows := cursor.fetchmany(BATCH_ROWS):
                 yield rows

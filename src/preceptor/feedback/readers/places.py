@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from preceptor.errors import InputError
+from preceptor.files import first_fault
 
 Shape = TypeVar("Shape", bound=BaseModel)
 
@@ -32,8 +33,6 @@ def validate(shape: type[Shape], value: Any, place: Place, mend: str) -> Shape:
     try:
         return shape.model_validate(value)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise place.error(f"{where + ': ' if where else ''}{first['msg']}; {mend}") from None
+        raise place.error(f"{first_fault(error)}; {mend}") from None
     except RecursionError:
         raise place.error("is nested too deeply; cut the record") from None

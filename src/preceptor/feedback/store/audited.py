@@ -1,16 +1,13 @@
-"""The audit, as an admin reads it; and the changes that only an admin makes."""
+"""The audit: writing down who did what, and reading it."""
 
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import Connection, insert, select
 
 from preceptor.feedback.store.engine import Store
-from preceptor.feedback.store.errors import InvalidError, NotFoundError
-from preceptor.feedback.store.people import audit
 from preceptor.feedback.store.tables import Audit, Person
-from preceptor.feedback.store.tables.people import PERSON_KINDS
 
 
 @dataclass(frozen=True)
@@ -38,17 +35,12 @@ def audit_events(store: Store, *, limit: int = 100, before: int | None = None) -
         return [AuditEvent(*row) for row in connection.execute(query)]
 
 
+def audit(connection: Connection, now: datetime, by: int | None, action: str, **detail: Any) -> None:
+    """Write down who did what."""
+    connection.execute(insert(Audit).values(at=now, person_id=by, action=action, detail=detail))
+
+
 def record(store: Store, by: int | None, action: str, **detail: Any) -> None:
     """Write down something that an admin did."""
     with store.writing() as connection:
         audit(connection, store.now(), by, action, **detail)
-
-
-def set_kind(store: Store, person_id: int, kind: str, *, by: int | None = None) -> None:
-    """Say what somebody is: a person, or a program that judges in her stead. What was judged before stays as it was."""
-    if kind not in PERSON_KINDS:
-        raise InvalidError(f"kind {kind!r}: use one of {', '.join(PERSON_KINDS)}")
-    with store.writing() as connection:
-        if not connection.execute(update(Person).where(Person.id == person_id).values(kind=kind)).rowcount:
-            raise NotFoundError(f"there is no person {person_id}")
-        audit(connection, store.now(), by, "kind", person=person_id, kind=kind)

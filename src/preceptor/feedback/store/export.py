@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 from pydantic import BaseModel
 
@@ -13,7 +13,8 @@ from preceptor.feedback.store.judged import read_demonstrations, read_prompts, r
 from preceptor.feedback.store.settings import pseudonym, setting
 from preceptor.files import directory_atomic
 
-FILES = ("prompts", "demonstrations", "rankings", "comparisons", "ratings")
+Exported = Literal["prompts", "demonstrations", "rankings", "comparisons", "ratings"]
+FILES: tuple[Exported, ...] = get_args(Exported)
 MADE_BY = "export.json"
 
 
@@ -31,7 +32,7 @@ def export(store: Store, out: Path, *, key: str | None = None, queue: str | None
         with store.reading() as connection:
             key = setting(connection, "pseudonym_key")
     rows = ExportRows(store, key, queue)
-    counts = {}
+    counts: dict[str, int] = {}
     with directory_atomic(out) as partial:
         for name in FILES:
             counts[name] = _write(partial / f"{name}.jsonl", getattr(rows, name)())

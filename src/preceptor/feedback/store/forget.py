@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, delete, insert, or_, select, update
 
 from preceptor.errors import InputError
+from preceptor.feedback.store.audited import audit
 from preceptor.feedback.store.engine import Store
-from preceptor.feedback.store.people import audit
+from preceptor.feedback.store.people import folded
 from preceptor.feedback.store.settings import remember_forgotten
 from preceptor.feedback.store.tables import (
     Assignment,
@@ -86,7 +87,7 @@ def forget(store: Store, user: str, *, by: int | None = None) -> Forgot:
 
 def _theirs(connection: Connection, user: str) -> tuple[list[str], int | None]:
     """The prompts of this user, and the number of the labeler of this name."""
-    found = select(Person.id).where(Person.name == " ".join(user.split()).casefold(), Person.status != "forgotten")
+    found = select(Person.id).where(Person.name == folded(user), Person.status != "forgotten")
     labeler = connection.execute(found).scalar()
     mine = [StoredPrompt.user == user]
     if labeler is not None:

@@ -13,16 +13,23 @@ from pydantic import BaseModel, ValidationError
 from sqlalchemy import Connection, insert, select
 
 from preceptor.errors import InputError
+from preceptor.feedback.readers.streaming import lines_of
 from preceptor.feedback.schema import FLAGS, Demonstration, Prompt, Ranking, Rating, Response
 from preceptor.feedback.store.engine import Store
 from preceptor.feedback.store.people import MAX_NAME as MAX_KEPT_NAME
 from preceptor.feedback.store.people import add_person, sign_in_name
-from preceptor.feedback.store.prompts import MAX_ID, MAX_MESSAGES, add_prompt_rows, find_responses
+from preceptor.feedback.store.prompts import (
+    DEMONSTRATION_MODEL,
+    MAX_ID,
+    add_prompt_rows,
+    check_messages,
+    find_responses,
+)
 from preceptor.feedback.store.tables import Judgement, Person, Ranked, Rated, StoredPrompt, WrittenDemonstration
-from preceptor.feedback.store.words import MAX_TEXT, checked_text, storable
+from preceptor.feedback.store.words import checked_text, storable
+from preceptor.files import first_fault
 
 BATCH = 200  # rows a transaction: labelers can work meanwhile
-MAX_LINE = 20_000_000  # bytes
 MAX_NAME = MAX_KEPT_NAME - len("file/")
 NOBODY = "unknown"  # who judged where the file does not say
 Row = TypeVar("Row", bound=BaseModel)
@@ -70,7 +77,7 @@ def load_demonstrations(store: Store, path: Path) -> Loaded:
             if number is None:
                 total += Loaded(known=1)
                 continue
-            response = Response(text=storable(reply.content), model="demonstration")
+            response = Response(text=storable(reply.content), model=DEMONSTRATION_MODEL)
             (found,) = find_responses(connection, now, row.prompt_id, [response], author_id=person)
             connection.execute(insert(WrittenDemonstration).values(judgement_id=number, response_id=found))
             total += Loaded(added=1)
@@ -157,11 +164,7 @@ def _load(
 
 def check_row(where: str, row: BaseModel) -> None:
     """What no table takes: texts that are too long or hold what no text should, and a prompt without words."""
-    messages = getattr(row, "messages", [])
-    if len(messages) > MAX_MESSAGES:
-        raise InputError(f"{where}: {len(messages):,} messages are too many; give at most {MAX_MESSAGES:,}")
-    for message in messages:
-        checked_text(message.content, f"{where}: a message", MAX_TEXT)
+    check_messages(getattr(row, "messages", []), where)
     for name in ("id", "prompt_id", "user", "source", "kind", "created", "labeler", "model"):
         checked_text(getattr(row, name, ""), f"{where}: {name}", MAX_NAME if name == "labeler" else MAX_ID)
     if isinstance(row, Prompt) and not row.messages[-1].content.strip():
@@ -169,28 +172,12 @@ def check_row(where: str, row: BaseModel) -> None:
 
 
 def read_lines(path: Path, model: type[Row]) -> Iterator[tuple[str, Row]]:
-    """(file:line, row) of a JSONL file, read as a stream."""
-    try:
-        with path.open("rb") as file:
-            number = 0
-            while line := file.readline(MAX_LINE + 1):
-                number += 1
-                where = f"{path}:{number}"
-                if len(line) > MAX_LINE:
-                    raise InputError(f"{where}: the line is longer than {MAX_LINE:,} bytes; split or shorten it")
-                if not line.strip():
-                    continue
-                try:
-                    yield where, model.model_validate_json(line)
-                except ValidationError as error:
-                    first = error.errors()[0]
-                    field = ".".join(str(part) for part in first["loc"])
-                    message = first["msg"].removeprefix("Value error, ")
-                    raise InputError(f"{where}: {field + ': ' if field else ''}{message}") from None
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; check the path") from None
-    except IsADirectoryError:
-        raise InputError(f"{path}: is a directory; name a file in it") from None
+    """(file:line, row) of a JSONL file, packed or not, read as a stream."""
+    for place, line in lines_of(path):
+        try:
+            yield str(place), model.model_validate_json(line)
+        except ValidationError as error:
+            raise place.error(first_fault(error)) from None
 
 
 def _event(
@@ -219,7 +206,7 @@ def _with_prompt(connection: Connection, now: datetime, where: str, prompt_id: s
     try:
         prompt = Prompt(id=prompt_id, user=prompt_id, messages=list(messages))
     except ValidationError as error:
-        raise InputError(f"{where}: {error.errors()[0]['msg'].removeprefix('Value error, ')}") from None
+        raise InputError(f"{where}: {first_fault(error)}") from None
     return add_prompt_rows(connection, now, [prompt], where=where) == 1
 
 
@@ -232,3 +219,13 @@ def _labeler(connection: Connection, now: datetime, name: str) -> int:
     kept = sign_in_name(f"file/{name or NOBODY}")
     found = connection.execute(select(Person.id).where(Person.name == kept)).scalar()
     return found if found is not None else add_person(connection, now, kept, kind="imported").id
+
+
+# By the name of the file in an export, in the order in which one stands on another.
+LOADERS: dict[str, Callable[[Store, Path], Loaded]] = {
+    "prompts": load_prompts,
+    "demonstrations": load_demonstrations,
+    "rankings": load_rankings,
+    "comparisons": load_comparisons,
+    "ratings": load_ratings,
+}

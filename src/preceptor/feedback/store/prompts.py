@@ -12,9 +12,11 @@ from preceptor.feedback.store.errors import InvalidError, StaleError
 from preceptor.feedback.store.settings import is_forgotten
 from preceptor.feedback.store.tables import StoredPrompt, StoredResponse
 from preceptor.feedback.store.words import MAX_TEXT, checked_text, storable
+from preceptor.text.conversation import Message
 
 MAX_ID = 500
 MAX_MESSAGES = 1000
+DEMONSTRATION_MODEL = "demonstration"  # whose a response is that a person wrote
 
 
 def add_prompt_rows(
@@ -48,14 +50,18 @@ def add_prompt_rows(
 
 def stored_messages(prompt: Prompt, where: str) -> list[dict[str, str]]:
     """The messages as they are kept; :class:`InvalidError` if one is too long or holds what no text should."""
-    if len(prompt.messages) > MAX_MESSAGES:
-        raise InvalidError(f"{where}: {len(prompt.messages):,} messages are too many; give at most {MAX_MESSAGES:,}")
+    check_messages(prompt.messages, where)
     for name in ("id", "user", "source", "kind", "created"):
         checked_text(getattr(prompt, name), f"{where}: {name}", MAX_ID)
-    return [
-        {"role": message.role, "content": checked_text(message.content, f"{where}: a message", MAX_TEXT)}
-        for message in prompt.messages
-    ]
+    return [{"role": message.role, "content": message.content} for message in prompt.messages]
+
+
+def check_messages(messages: Sequence[Message], where: str) -> None:
+    """Refuse more messages than anybody reads, and texts that cannot be kept."""
+    if len(messages) > MAX_MESSAGES:
+        raise InvalidError(f"{where}: {len(messages):,} messages are too many; give at most {MAX_MESSAGES:,}")
+    for message in messages:
+        checked_text(message.content, f"{where}: a message", MAX_TEXT)
 
 
 def find_responses(

@@ -33,7 +33,6 @@ from preceptor.feedback.tasks.shapes import PromptWish
 
 BATCH = 200  # items a transaction: labelers wait no longer than that takes
 MAX_OUTPUTS = 9  # of the paper: 4 to 9
-DEMONSTRATION_MODEL = "demonstration"
 T = TypeVar("T")
 
 

@@ -12,8 +12,6 @@ from preceptor.feedback.store.current import is_current
 from preceptor.feedback.store.errors import NotFoundError
 from preceptor.feedback.store.tables import (
     Assignment,
-    Item,
-    ItemAuthor,
     Judgement,
     Queue,
     Ranked,
@@ -22,6 +20,7 @@ from preceptor.feedback.store.tables import (
     StoredResponse,
     WrittenDemonstration,
 )
+from preceptor.feedback.tasks.next import free_items
 from preceptor.feedback.tasks.payloads import (
     AnyPayload,
     ComparisonPayload,
@@ -34,6 +33,8 @@ from preceptor.feedback.tasks.queueing import queues
 
 COUNTED = 1000  # free items are counted up to here
 EXCERPT = 120
+_FREE = free_items(honeypots=False, again=True).limit(COUNTED)
+_AVAILABLE = select(func.count()).select_from(_FREE.subquery())
 
 
 @dataclass(frozen=True)
@@ -83,32 +84,12 @@ def my_queues(store: Store, person_id: int) -> list[MyQueue]:
             held = counts.get((number, "locked"), (0, None))[1]
             if one.open or held is not None:
                 done = counts.get((number, "done"), (0, None))[0]
-                free = _available(connection, person_id, number) if one.open else 0
+                given = {"person": person_id, "queue": number}
+                free = connection.execute(_AVAILABLE, given).scalar_one() if one.open else 0
                 found.append(
                     MyQueue(one.name, one.kind, one.open, one.priority, one.items, one.complete, free, done, held)
                 )
     return found
-
-
-def _available(connection: Connection, person_id: int, queue_id: int) -> int:
-    settled = select(Assignment.item_id).where(
-        Assignment.item_id == Item.id,
-        Assignment.person_id == person_id,
-        Assignment.state.in_(("done", "skipped", "withdrawn", "locked")),
-    )
-    own = select(ItemAuthor.item_id).where(ItemAuthor.item_id == Item.id, ItemAuthor.person_id == person_id)
-    free = (
-        select(Item.id)
-        .where(
-            Item.queue_id == queue_id,
-            ~Item.honeypot,
-            Item.taken < Item.overlap,
-            ~settled.correlate(Item).exists(),
-            ~own.correlate(Item).exists(),
-        )
-        .limit(COUNTED)
-    )
-    return connection.execute(select(func.count()).select_from(free.subquery())).scalar_one()
 
 
 def past_tasks(store: Store, person_id: int, *, limit: int = 50, before: int | None = None) -> list[PastTask]:

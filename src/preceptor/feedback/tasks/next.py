@@ -81,6 +81,9 @@ _QUEUES = select(
 _HELD = select(Assignment.id).where(_MINE, LIVE).correlate(Queue).exists()
 _ALL_QUEUES = _QUEUES.where(Queue.open | _HELD).order_by(Queue.priority.desc(), Queue.id)
 _ONE_QUEUE = _QUEUES.where(Queue.name == bindparam("queue"))
+_HELD_BY_NOW = select(Assignment.id).where(
+    Assignment.person_id == bindparam("person"), Assignment.queue_id == bindparam("queue"), LIVE
+)  # another browser of hers may have been faster
 _IS_OPEN = select(Queue.open).where(Queue.id == bindparam("queue"))
 
 
@@ -104,27 +107,27 @@ def _places(store: Store, person_id: int, queue: str | None) -> Sequence[Any]:
 # taking a slot -----------------------------------------------------------------------------------
 
 
-def _free(honeypot: bool, revisit: bool) -> Select[int]:
-    """The best free item of a queue for a person; with ``revisit`` also one that she had and did not finish."""
-    seen = select(Assignment.item_id).where(Assignment.item_id == Item.id, Assignment.person_id == bindparam("person"))
-    if revisit:
-        seen = seen.where(Assignment.state.in_(("done", "skipped", "withdrawn")))
+def free_items(*, honeypots: bool, again: bool) -> Select[int]:
+    """The free items of a ``queue`` for a ``person``, in no order; ``again``: also what she had and let go."""
+    met = select(Assignment.item_id).where(Assignment.item_id == Item.id, Assignment.person_id == bindparam("person"))
+    if again:
+        met = met.where(Assignment.state.not_in(("released", "expired")))
     own = select(ItemAuthor.item_id).where(ItemAuthor.item_id == Item.id, ItemAuthor.person_id == bindparam("person"))
-    return (
-        select(Item.id)
-        .where(
-            Item.queue_id == bindparam("queue"),
-            Item.honeypot.is_(honeypot),
-            Item.taken < Item.overlap,
-            ~seen.correlate(Item).exists(),
-            ~own.correlate(Item).exists(),
-        )
-        .order_by(Item.priority.desc(), Item.id)
-        .limit(literal_column("1"))
+    return select(Item.id).where(
+        Item.queue_id == bindparam("queue"),
+        Item.honeypot.is_(honeypots),
+        Item.taken < Item.overlap,
+        ~met.correlate(Item).exists(),
+        ~own.correlate(Item).exists(),
     )
 
 
-_HONEYPOT, _NEW, _AGAIN = _free(True, False), _free(False, False), _free(False, True)
+def _best(items: Select[int]) -> Select[int]:
+    return items.order_by(Item.priority.desc(), Item.id).limit(literal_column("1"))
+
+
+_HONEYPOT = _best(free_items(honeypots=True, again=False))
+_NEW, _AGAIN = (_best(free_items(honeypots=False, again=again)) for again in (False, True))
 _LOCKING = {query: query.with_for_update(skip_locked=True, key_share=True) for query in (_HONEYPOT, _NEW, _AGAIN)}
 _TAKE = update(Item).where(Item.id == bindparam("item")).values(taken=Item.taken + 1)
 _RESPONSES = (
@@ -167,7 +170,8 @@ def _claim(store: Store, person_id: int, place: Any) -> Task | None:
                 if item is not None:
                     return _take(store, connection, person_id, place, item, seen=query is _AGAIN)
                 if query is None:
-                    return None
+                    held = connection.execute(_HELD_BY_NOW, {"person": person_id, "queue": place.id}).scalar()
+                    return None if held is None else task(store, person_id, held, connection)
         except IntegrityError:  # another browser of hers was faster: what it holds is the task
             for other in _places(store, person_id, place.name):
                 if other.held is not None:

@@ -1,16 +1,14 @@
 """What reviewers and admins look at: agreement, habits, honeypots, disagreement, throughput."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import combinations
 
 from sqlalchemy import select
 
+from preceptor.feedback.agreement import share_alike
 from preceptor.feedback.agreement_report import AgreementReport, agreement_report
 from preceptor.feedback.bias import Bias, Shown, length_bias, position_bias
-from preceptor.feedback.consensus import Consensus, consensus
-from preceptor.feedback.pairs import pairs_from_ranks
+from preceptor.feedback.consensus import Consensus, consensus_of_all
 from preceptor.feedback.schema import Response
 from preceptor.feedback.screening import Score, ranking_agreement
 from preceptor.feedback.store import Store
@@ -110,24 +108,18 @@ def disagreements(store: Store, queue: str, *, limit: int = 50) -> list[Disagree
     return found[:limit]
 
 
-def consensus_of(group: Iterable[Judged]) -> Consensus:
-    """The consensus of rankings of one item's responses."""
-    rankings = [dict(enumerate(judged.ranking.ranks)) for judged in group]
-    return consensus(rankings, len(rankings[0]) if rankings else 0)
-
-
 def _disagreement(item: int, group: list[Judged]) -> Disagreement:
     first = group[0].ranking
-    pairs = [pairs_from_ranks(judged.ranking.ranks) for judged in group]
-    alike = [one[pair] == other[pair] for one, other in combinations(pairs, 2) for pair in one]
+    rankings = [judged.ranking.ranks for judged in group]
+    alike = share_alike(rankings)
     return Disagreement(
         item,
         first.prompt_id,
         first.messages,
         first.responses,
         group,
-        consensus_of(group),
-        sum(alike) / len(alike) if alike else 1.0,
+        consensus_of_all(rankings),
+        1.0 if alike is None else alike,
     )
 
 

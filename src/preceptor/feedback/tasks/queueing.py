@@ -9,9 +9,8 @@ from sqlalchemy.exc import IntegrityError
 from preceptor.feedback.store import Store
 from preceptor.feedback.store.errors import InvalidError, NotFoundError, StaleError
 from preceptor.feedback.store.tables import Assignment, Item, Queue
-from preceptor.feedback.store.tables.queues import TASK_KINDS
+from preceptor.feedback.store.tables.queues import TASK_KINDS, TaskKind
 from preceptor.feedback.store.words import checked_text, findable
-from preceptor.feedback.tasks.shapes import TaskKind
 
 # Time to finish one task before its slot goes to somebody else. A page extends its lock while somebody works.
 LOCK_SECONDS = {"demonstration": 3600, "prompt": 3600, "ranking": 1800, "comparison": 900}

@@ -3,18 +3,17 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from itertools import combinations
 from typing import Any
 
 from sqlalchemy import Connection, select
 
-from preceptor.feedback.consensus import Consensus, consensus
-from preceptor.feedback.pairs import pairs_from_ranks
+from preceptor.feedback.agreement import share_alike
+from preceptor.feedback.consensus import Consensus, consensus_of_all
 from preceptor.feedback.schema import Response
 from preceptor.feedback.store import Store
+from preceptor.feedback.store.audited import audit
 from preceptor.feedback.store.current import is_current
 from preceptor.feedback.store.errors import NotFoundError
-from preceptor.feedback.store.people import audit
 from preceptor.feedback.store.tables import (
     Audit,
     Item,
@@ -117,8 +116,8 @@ def item_view(store: Store, item: int) -> ItemView:
         responses,
         row.honeypot,
         row.known["ranks"] if row.known else None,
-        _agreement(rankings),
-        consensus([dict(enumerate(ranks)) for ranks in rankings], len(responses)) if rankings else None,
+        share_alike(rankings),
+        consensus_of_all(rankings) if rankings else None,
         judgements,
     )
 
@@ -248,9 +247,3 @@ def _with_marks(connection: Connection, views: Sequence[JudgementView]) -> list[
         )
         for view in views
     ]
-
-
-def _agreement(rankings: Sequence[list[int]]) -> float | None:
-    pairs = [pairs_from_ranks(ranks) for ranks in rankings]
-    alike = [one[pair] == other[pair] for one, other in combinations(pairs, 2) for pair in one]
-    return sum(alike) / len(alike) if alike else None

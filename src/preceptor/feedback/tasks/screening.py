@@ -7,9 +7,10 @@ from sqlalchemy import insert, select
 
 from preceptor.feedback.screening import CRITERIA, CUTOFFS, Score, flag_agreement, ranking_agreement
 from preceptor.feedback.store import Store
+from preceptor.feedback.store.audited import audit
 from preceptor.feedback.store.current import is_current
 from preceptor.feedback.store.errors import InvalidError
-from preceptor.feedback.store.people import audit, person
+from preceptor.feedback.store.people import person
 from preceptor.feedback.store.tables import Item, Judgement, Ranked, Rated, Screening
 from preceptor.feedback.store.words import checked_text
 

@@ -2,15 +2,14 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
 from preceptor.feedback.schema import UseCase
+from preceptor.feedback.store.tables.queues import TaskKind
 from preceptor.feedback.tasks.payloads import Form, Way
 from preceptor.text.conversation import Message
-
-TaskKind = Literal["demonstration", "prompt", "ranking", "comparison"]
 
 
 class PromptWish(BaseModel):

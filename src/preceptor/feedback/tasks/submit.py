@@ -10,7 +10,7 @@ from preceptor.feedback.store import Store
 from preceptor.feedback.store.current import is_current
 from preceptor.feedback.store.errors import ForbiddenError, InvalidError, NotFoundError, StaleError
 from preceptor.feedback.store.people import person
-from preceptor.feedback.store.prompts import add_prompt_rows, find_responses
+from preceptor.feedback.store.prompts import DEMONSTRATION_MODEL, add_prompt_rows, find_responses
 from preceptor.feedback.store.tables import (
     Assignment,
     Draft,
@@ -21,7 +21,6 @@ from preceptor.feedback.store.tables import (
     WrittenDemonstration,
 )
 from preceptor.feedback.store.words import checked_text
-from preceptor.feedback.tasks.items import DEMONSTRATION_MODEL
 from preceptor.feedback.tasks.locks import MAX_NOTE, SETTLED, checked_seconds, owned, retake
 from preceptor.feedback.tasks.payloads import (
     AnyPayload,

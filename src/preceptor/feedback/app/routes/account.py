@@ -1,7 +1,7 @@
 """Signing in and out, invitations, passwords."""
 
 from collections.abc import Callable
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, TypeVar
 
 import anyio.to_thread
 from fastapi import APIRouter, Request, Response
@@ -9,21 +9,14 @@ from pydantic import StringConstraints
 
 from preceptor.feedback.app.access import Session, SignedIn, StoreOf, clear_cookie, session_of, set_cookie, token_of
 from preceptor.feedback.app.errors import ProblemError
+from preceptor.feedback.app.first import PageLanguage
 from preceptor.feedback.app.limits import Attempts
 from preceptor.feedback.app.parameters import Body, Line, Shape
 from preceptor.feedback.app.passwords import MAX_PASSWORD, Passwords
 from preceptor.feedback.app.replies import Route, reply
-from preceptor.feedback.store.people import (
-    accept_invitation,
-    close_session,
-    find_person,
-    invitation_role,
-    open_session,
-    password_hash,
-    set_language,
-    set_password_hash,
-    sign_in_name,
-)
+from preceptor.feedback.store.invitations import accept_invitation, invitation_role
+from preceptor.feedback.store.people import find_person, password_hash, set_language, set_password_hash, sign_in_name
+from preceptor.feedback.store.sessions import close_session, open_session
 
 router = APIRouter(prefix="/api", tags=["account"], route_class=Route)
 Password = Annotated[str, StringConstraints(max_length=MAX_PASSWORD)]
@@ -48,7 +41,7 @@ class Accept(Invited):
 
     name: Line
     password: Password
-    language: Literal["en", "zh-Hans"] = "en"
+    language: PageLanguage = "en"
 
 
 class NewPassword(Body):
@@ -61,10 +54,10 @@ class NewPassword(Body):
 class ChangeMe(Body):
     """What people may change of themselves."""
 
-    language: Literal["en", "zh-Hans"]
+    language: PageLanguage
 
 
-class InvitationInfo(Shape):
+class Offer(Shape):
     """What an invitation makes of whoever accepts it."""
 
     role: str
@@ -111,10 +104,10 @@ def sign_out(request: Request, store: StoreOf, _: SignedIn) -> Response:
     return response
 
 
-@router.post("/invitation", response_model=InvitationInfo)
+@router.post("/invitation", response_model=Offer)
 def look_at_invitation(store: StoreOf, body: Invited) -> Response:
     """Whether an invitation holds, and for what."""
-    return reply(InvitationInfo(role=invitation_role(store, body.token)))
+    return reply(Offer(role=invitation_role(store, body.token)))
 
 
 @router.post("/invitation/accept", response_model=Session)

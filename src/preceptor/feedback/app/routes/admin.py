@@ -3,46 +3,34 @@
 from datetime import datetime, timedelta
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Response
 from pydantic import Field
 
 from preceptor.feedback.app.access import Admin, StoreOf
 from preceptor.feedback.app.errors import ProblemError
+from preceptor.feedback.app.first import LANGUAGES
 from preceptor.feedback.app.parameters import Before, Body, Language, Limit, Line, Number, Shape
 from preceptor.feedback.app.replies import Route, reply
 from preceptor.feedback.app.routes.reading import ReadText, read_text
 from preceptor.feedback.app.routes.review import QueueRow, queue_row
-from preceptor.feedback.store.audited import AuditEvent, audit_events, record, set_kind
-from preceptor.feedback.store.invitations import InvitationInfo, invitations, revoke_invitation
-from preceptor.feedback.store.people import invite, people, person, set_role, set_status
+from preceptor.feedback.store.audited import AuditEvent, audit_events, record
+from preceptor.feedback.store.invitations import InvitationInfo, invitations, invite, revoke_invitation
+from preceptor.feedback.store.people import PersonInfo, people, person, set_kind, set_role, set_status
 from preceptor.feedback.store.published import NAMES, publish, published
+from preceptor.feedback.store.tables.people import Role
+from preceptor.feedback.store.tables.queues import TaskKind
 from preceptor.feedback.tasks import PromptWish, add_wishes, change_queue, create_queue, queue
 from preceptor.feedback.tasks.items import Added
-from preceptor.feedback.tasks.shapes import TaskKind
 
 router = APIRouter(prefix="/api/admin", tags=["admin"], route_class=Route)
-Role = Literal["labeler", "reviewer", "admin"]
 Priority = Annotated[int, Field(ge=-1_000_000, le=1_000_000)]
 MAX_COPIES = 10_000
-
-
-class PersonRow(Shape):
-    """A person."""
-
-    id: int
-    name: str
-    role: str
-    status: str
-    kind: str
-    language: str
-    consent_version: int | None
-    consent_at: datetime | None
 
 
 class People(Shape):
     """Everybody."""
 
-    people: list[PersonRow]
+    people: list[PersonInfo]
 
 
 class ChangePerson(Body):
@@ -107,7 +95,7 @@ class NewWishes(Body):
 class NewText(Body):
     """A new version of a text, by language; English must be there."""
 
-    name: Literal["terms", "demonstration", "prompt", "ranking", "comparison"]
+    name: Literal["terms"] | TaskKind
     texts: Annotated[dict[Language, str], Field(max_length=50)]
 
 
@@ -133,10 +121,10 @@ class Events(Shape):
 @router.get("/people", response_model=People)
 def everybody(store: StoreOf, _: Admin) -> Response:
     """Everybody, those out of files too."""
-    return reply(People(people=[PersonRow.model_validate(one) for one in people(store)]))
+    return reply(People(people=people(store)))
 
 
-@router.patch("/people/{number}", response_model=PersonRow)
+@router.patch("/people/{number}", response_model=PersonInfo)
 def change_person(store: StoreOf, me: Admin, number: Number, body: ChangePerson) -> Response:
     """Change a role, suspend somebody or let her in again, or say that she is a program."""
     if number == me.id:
@@ -147,7 +135,7 @@ def change_person(store: StoreOf, me: Admin, number: Number, body: ChangePerson)
         set_kind(store, number, body.kind, by=me.id)
     if body.status is not None:
         set_status(store, number, body.status, by=me.id)
-    return reply(PersonRow.model_validate(person(store, number)))
+    return reply(person(store, number))
 
 
 @router.get("/invitations", response_model=Invitations)
@@ -204,10 +192,9 @@ def wishes(store: StoreOf, me: Admin, body: NewWishes) -> Response:
 
 
 @router.get("/texts", response_model=PublishedTexts)
-def texts(request: Request, store: StoreOf, _: Admin) -> Response:
+def texts(store: StoreOf, _: Admin) -> Response:
     """The latest version of the terms and of each guideline, in every language of the pages."""
-    languages: tuple[str, ...] = request.app.state.languages
-    found = [published(store, name, language=language) for name in NAMES for language in languages]
+    found = [published(store, name, language=language) for name in NAMES for language in LANGUAGES]
     shown = {(one.name, one.language): read_text(one, one.name) for one in found if one is not None}
     return reply(PublishedTexts(texts=list(shown.values())))
 

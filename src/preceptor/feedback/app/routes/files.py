@@ -3,7 +3,7 @@
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
@@ -17,14 +17,13 @@ from preceptor.feedback.app.slowly import run_slowly
 from preceptor.feedback.app.uploads import UPLOADS, take_in
 from preceptor.feedback.store import Store
 from preceptor.feedback.store.audited import record
-from preceptor.feedback.store.export import ExportRows
+from preceptor.feedback.store.export import Exported, ExportRows
 from preceptor.feedback.store.settings import setting
 from preceptor.feedback.tasks import queue as overview
 from preceptor.feedback.tasks.items import Added
 
 router = APIRouter(prefix="/api/admin", tags=["files"], route_class=Route)
 BLOCK = 64 << 10  # characters that are sent at once
-Exported = Literal["prompts", "demonstrations", "rankings", "comparisons", "ratings"]
 JSONL = {"application/jsonl": {"schema": {"type": "string"}}}
 FILE = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
 

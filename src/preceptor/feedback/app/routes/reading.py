@@ -17,11 +17,10 @@ from preceptor.feedback.screening import CUTOFFS
 from preceptor.feedback.store.people import consent
 from preceptor.feedback.store.published import Text, published
 from preceptor.feedback.store.tables.people import ROLES
-from preceptor.feedback.store.tables.queues import TASK_KINDS
+from preceptor.feedback.store.tables.queues import TASK_KINDS, TaskKind
 from preceptor.feedback.store.words import MAX_TEXT
 from preceptor.feedback.tasks import SKIP_REASONS
 from preceptor.feedback.tasks.payloads import MIN_EXAMPLES, Form, Way
-from preceptor.feedback.tasks.shapes import TaskKind
 
 router = APIRouter(prefix="/api", tags=["reading"], route_class=Route)
 MAX_TEXTS = 20

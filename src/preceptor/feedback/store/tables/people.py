@@ -1,14 +1,15 @@
 """People, and how they come in: invitations and sessions. Tokens are kept as hashes only."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal, get_args
 
 from sqlalchemy import CheckConstraint, Float, ForeignKey, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from preceptor.feedback.store.tables.base import Base, Json, Utc
 
-ROLES = ("labeler", "reviewer", "admin")
+Role = Literal["labeler", "reviewer", "admin"]
+ROLES: tuple[Role, ...] = get_args(Role)
 STATUSES = ("active", "suspended", "forgotten")
 # Who judges: a person; a simulated labeler; a language model asked for its opinion; somebody out of a file.
 PERSON_KINDS = ("person", "simulated", "model", "imported")

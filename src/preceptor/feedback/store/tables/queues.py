@@ -6,7 +6,7 @@ changes in the same transaction as they do.
 """
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal, get_args
 
 from sqlalchemy import Boolean, CheckConstraint, Float, ForeignKey, Index, String, text
 from sqlalchemy.orm import Mapped, mapped_column
@@ -14,7 +14,8 @@ from sqlalchemy.orm import Mapped, mapped_column
 from preceptor.feedback.store.tables.base import Base, Json, Utc
 from preceptor.feedback.store.tables.people import one_of
 
-TASK_KINDS = ("demonstration", "prompt", "ranking", "comparison")
+TaskKind = Literal["demonstration", "prompt", "ranking", "comparison"]
+TASK_KINDS: tuple[TaskKind, ...] = get_args(TaskKind)
 STATES = ("locked", "done", "skipped", "released", "expired", "withdrawn")
 UNBOUNDED = 10**9  # the overlap of a honeypot: everybody meets it
 
