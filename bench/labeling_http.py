@@ -9,6 +9,7 @@ people with a second of thought between two requests is `--think 1`. Both proces
 """
 
 import argparse
+import os
 import subprocess
 import sys
 import tempfile
@@ -16,25 +17,13 @@ import time
 from contextlib import closing
 from pathlib import Path
 
-from preceptor.feedback.schema import Response, Sample
+from labeling import fill
+
 from preceptor.feedback.store import open_store
-from preceptor.feedback.tasks import add_samples, create_queue
 from preceptor.simulation import Simulation, simulate
 from preceptor.simulation.report import show
-from preceptor.text.conversation import Message
 
-OUTPUTS = 5
 LABEL = "from preceptor.cli import main; raise SystemExit(main())"
-
-
-def fill(database: str, items: int, overlap: int) -> None:
-    """A queue of rankings with texts of a usual length."""
-    with closing(open_store(database)) as store:
-        create_queue(store, "bench", "ranking", overlap=overlap)
-        asked = [Message(role="user", content="Explain the moon landing to a six year old in a few sentences. " * 3)]
-        responses = [Response(text=f"Answer {k}. " * 40, model=f"m{k}") for k in range(OUTPUTS)]
-        numbered = (Sample(prompt_id=f"p{i}", messages=asked, responses=responses) for i in range(items))
-        add_samples(store, "bench", numbered)
 
 
 def serve(database: str) -> tuple["subprocess.Popen[str]", str, str]:
@@ -61,7 +50,8 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as directory:
         database = options.database or str(Path(directory) / "bench.db")
-        fill(database, options.rankings // options.overlap, options.overlap)
+        with closing(open_store(database)) as store:
+            fill(store, options.rankings // options.overlap, options.overlap)
         process, url, token = serve(database)
         try:
             plan = Simulation(
@@ -78,7 +68,8 @@ def main() -> None:
             server = Path(f"/proc/{process.pid}/stat")
             if server.exists():
                 ticks = sum(map(int, server.read_text().rpartition(")")[2].split()[11:13]))
-                print(f"processor: server {ticks / 100:.1f} s in all, labelers {time.process_time() - began:.1f} s")
+                used = ticks / os.sysconf("SC_CLK_TCK")
+                print(f"processor: server {used:.1f} s in all, labelers {time.process_time() - began:.1f} s")
         finally:
             process.terminate()
             process.wait()

@@ -1,12 +1,11 @@
 """A labeling server on loopback, in a thread of the test or in a process of its own."""
 
-import os
 import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from threading import Thread
 
@@ -15,29 +14,35 @@ from argon2 import PasswordHasher
 from preceptor.feedback.app import AppSettings
 from preceptor.feedback.app.first import first_invitation, first_texts
 from preceptor.feedback.app.serve import Place, uvicorn_server
-from preceptor.feedback.store import open_store
+from preceptor.feedback.store import Store, open_store
 
 PASSWORD = "a long password"
+HASHER = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)  # argon2's smallest: not what is tested
+
+
+@contextmanager
+def listening(store: Store, port: int = 0) -> Iterator[int]:
+    """The app over a store, in a thread; its port. Who comes before it has started waits in the socket's line."""
+    server = uvicorn_server(store, Place(), AppSettings(hasher=HASHER))
+    with socket.create_server(("127.0.0.1", port)) as listener:
+        thread = Thread(target=server.run, args=([listener],), daemon=True)
+        thread.start()
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            server.should_exit = True
+            thread.join(30)
+    assert not thread.is_alive()
 
 
 @contextmanager
 def serving(database: str | Path) -> Iterator[tuple[str, str]]:
     """A server in a thread: its URL, and an invitation for the first admin."""
-    quick = AppSettings(hasher=PasswordHasher(time_cost=1, memory_cost=8, parallelism=1), hashings_at_once=4)
-    store = open_store(database)
-    first_texts(store)
-    token = first_invitation(store)
-    server = uvicorn_server(store, Place(), quick)
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        thread = Thread(target=server.run, args=([listener],), daemon=True)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{listener.getsockname()[1]}", token or ""
-        finally:
-            server.should_exit = True
-            thread.join(30)
-            store.close()
-    assert not thread.is_alive()
+    with closing(open_store(database)) as store:
+        first_texts(store)
+        token = first_invitation(store)
+        with listening(store) as port:
+            yield f"http://127.0.0.1:{port}", token or ""
 
 
 class Process:
@@ -46,9 +51,7 @@ class Process:
     def __init__(self, database: str | Path, port: int = 0) -> None:
         code = "from preceptor.cli import main; raise SystemExit(main())"
         words = ["label", "--database", str(database), "--port", str(port)]
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", code, *words], stdout=subprocess.PIPE, text=True, env={**os.environ}
-        )
+        self._process = subprocess.Popen([sys.executable, "-c", code, *words], stdout=subprocess.PIPE, text=True)
         assert self._process.stdout is not None
         self.url, self.token = "", ""
         while not self.url:

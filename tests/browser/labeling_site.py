@@ -1,18 +1,10 @@
 """A labeling server with a few people and queues, to look at in a browser."""
 
 import contextlib
-import socket
-import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import uvicorn
-from argon2 import PasswordHasher
-
 from preceptor.feedback.app.first import first_texts
-from preceptor.feedback.app.serve import Place, uvicorn_server
-from preceptor.feedback.app.settings import AppSettings
 from preceptor.feedback.schema import Prompt, Response, Sample
 from preceptor.feedback.store import Store, open_store
 from preceptor.feedback.store.load import load_prompts
@@ -32,8 +24,9 @@ from preceptor.feedback.tasks import (
 from preceptor.files import write_jsonl
 from preceptor.text.conversation import Message
 
+from ..live import HASHER, listening
+
 PASSWORD = "correct horse battery"
-HASHER = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)  # argon2's smallest: not what is tested here
 HOSTILE = (
     "<script>window.pwned = 1</script><img src=x onerror='window.pwned = 2'>"
     "[a link](javascript:window.pwned=3) \u202ethgir ot tfel\u202c and a zero\u200bwidth space"
@@ -65,8 +58,7 @@ class Site:
         self.store: Store = open_store(folder / "store.db")
         self.people: dict[str, int] = {}
         self.port = 0
-        self._server: uvicorn.Server | None = None
-        self._thread: threading.Thread | None = None
+        self._serving = contextlib.ExitStack()
 
     @property
     def url(self) -> str:
@@ -83,25 +75,12 @@ class Site:
         return number
 
     def start(self) -> None:
-        """Serve; returns when it answers."""
-        settings = AppSettings(hasher=HASHER)
-        server = uvicorn_server(self.store, Place(), settings)
-        listener = socket.create_server(("127.0.0.1", self.port), reuse_port=False)
-        self.port = listener.getsockname()[1]
-        self._thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
-        self._thread.start()
-        self._server = server
-        deadline = time.monotonic() + 20
-        while not server.started:
-            assert time.monotonic() < deadline, "the server does not start"
-            time.sleep(0.01)
+        """Serve, at the port that was had before."""
+        self.port = self._serving.enter_context(listening(self.store, self.port))
 
     def stop(self) -> None:
         """Stop serving. The store stays open."""
-        if self._server is not None and self._thread is not None:
-            self._server.should_exit = True
-            self._thread.join(20)
-        self._server = None
+        self._serving.close()
 
     def close(self) -> None:
         """Stop, and close the store."""

@@ -2,7 +2,9 @@
 
 import threading
 import time
+from collections.abc import Callable
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -44,9 +46,15 @@ def samples(tmp_path: Path) -> Path:
     return tmp_path / "samples.jsonl"
 
 
-@pytest.fixture(autouse=True)
-def _quickly(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rank_people, "POLL_SECONDS", 0.05)
+@pytest.fixture
+def meanwhile(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """meanwhile(call, ...): what happens while the stage waits, one call between two looks that it takes."""
+
+    def happens(*calls: Callable[[], object]) -> None:
+        left = iter(calls)
+        monkeypatch.setattr(rank_people.time, "sleep", lambda seconds: next(left)())
+
+    return happens
 
 
 def by_app(samples: Path, out: Path, **more: Any) -> dict[str, Any]:
@@ -65,30 +73,23 @@ def judge_all(database: Path, name: str) -> None:
             submit(store, who, task.assignment, payload, seconds=1.0, key="k")
 
 
-def wait_for_queue(database: Path) -> str:
-    until = time.monotonic() + 60
-    while time.monotonic() < until:
-        if database.exists():
-            with closing(open_store(database)) as store:
-                found = [one.name for one in queues(store) if one.items == 2]
-            if found:
-                return found[0]
-        time.sleep(0.02)
-    raise AssertionError("no queue appeared")
+def set_open(database: Path, is_open: bool) -> None:
+    """Open or close the only queue."""
+    with closing(open_store(database)) as store:
+        (found,) = queues(store)
+        change_queue(store, found.name, open=is_open)
 
 
-def test_it_waits_until_the_overlap_is_met(samples: Path, tmp_path: Path) -> None:
+def test_it_waits_until_the_overlap_is_met(samples: Path, tmp_path: Path, meanwhile: Callable[..., None]) -> None:
     out, database = tmp_path / "rankings.jsonl", tmp_path / "feedback.db"
-    said: list[dict[str, Any]] = []
-    stage = threading.Thread(target=lambda: said.append(by_app(samples, out)))
-    stage.start()
-    wait_for_queue(database)
-    judge_all(database, "ann")
-    time.sleep(0.3)
-    assert stage.is_alive() and not out.exists()
-    judge_all(database, "ben")
-    stage.join(60)
-    assert said and said[0]["rankings"] == 4
+    written_early: list[bool] = []
+
+    def nobody_comes() -> None:
+        written_early.append(out.exists())
+
+    meanwhile(partial(judge_all, database, "ann"), nobody_comes, partial(judge_all, database, "ben"))
+    assert by_app(samples, out)["rankings"] == 4
+    assert written_early == [False]
     rankings = read_jsonl(out, Ranking)
     assert [one.prompt_id for one in rankings] == ["p0", "p0", "p1", "p1"]
     assert {tuple(one.ranks) for one in rankings} == {(1, 2, 3)} and {one.source for one in rankings} == {"person"}
@@ -96,16 +97,15 @@ def test_it_waits_until_the_overlap_is_met(samples: Path, tmp_path: Path) -> Non
     assert len(labelers) == 2 and not labelers & {"ann", "ben"}  # pseudonyms
 
 
-def test_stopped_and_taken_up_again_it_goes_on(samples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stopped_and_taken_up_again_it_goes_on(samples: Path, tmp_path: Path, meanwhile: Callable[..., None]) -> None:
     out, database = tmp_path / "rankings.jsonl", tmp_path / "feedback.db"
 
-    def interrupted(seconds: float) -> None:
+    def interrupt() -> None:
         raise KeyboardInterrupt
 
-    with monkeypatch.context() as patch:
-        patch.setattr(rank_people.time, "sleep", interrupted)
-        with pytest.raises(KeyboardInterrupt):
-            by_app(samples, out)
+    meanwhile(interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        by_app(samples, out)
     judge_all(database, "ann")
     judge_all(database, "ben")
     by_app(samples, out)
@@ -117,50 +117,35 @@ def test_stopped_and_taken_up_again_it_goes_on(samples: Path, tmp_path: Path, mo
 
 
 def test_a_database_that_is_away_for_a_while_is_waited_for(
-    samples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    samples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, meanwhile: Callable[..., None]
 ) -> None:
     out, database = tmp_path / "rankings.jsonl", tmp_path / "feedback.db"
-    turns = iter(("away", "ann", "ben"))
 
-    def away() -> None:
+    def broken() -> None:
         raise OperationalError("SELECT", {}, Exception("the server closed the connection"))
 
-    def sleep(seconds: float) -> None:
-        turn = next(turns)
-        if turn == "away":
-            broken.setattr(queueing, "_overview", away)
-        else:
-            broken.undo()
-            judge_all(database, turn)
+    with monkeypatch.context() as patch:
 
-    with monkeypatch.context() as patch, monkeypatch.context() as broken:
-        patch.setattr(rank_people.time, "sleep", sleep)
+        def goes_away() -> None:
+            patch.setattr(queueing, "_overview", broken)
+
+        def comes_back() -> None:
+            patch.undo()
+            judge_all(database, "ann")
+
+        meanwhile(goes_away, comes_back, partial(judge_all, database, "ben"))
         by_app(samples, out)
     assert len(read_jsonl(out, Ranking)) == 4
 
 
-def test_a_closed_queue_ends_the_waiting(samples: Path, tmp_path: Path) -> None:
+def test_a_closed_queue_ends_the_waiting(samples: Path, tmp_path: Path, meanwhile: Callable[..., None]) -> None:
     out, database = tmp_path / "rankings.jsonl", tmp_path / "feedback.db"
-    failed: list[BaseException] = []
-
-    def wait() -> None:
-        try:
-            by_app(samples, out)
-        except InputError as error:
-            failed.append(error)
-
-    stage = threading.Thread(target=wait)
-    stage.start()
-    name = wait_for_queue(database)
-    with closing(open_store(database)) as store:
-        change_queue(store, name, open=False)
-    stage.join(60)
-    assert "nobody has ranked anything" in str(failed[0])
-    with closing(open_store(database)) as store:
-        change_queue(store, name, open=True)
+    meanwhile(partial(set_open, database, False))
+    with pytest.raises(InputError, match="nobody has ranked anything"):
+        by_app(samples, out)
+    set_open(database, True)
     judge_all(database, "ann")
-    with closing(open_store(database)) as store:
-        change_queue(store, name, open=False)
+    set_open(database, False)
     assert by_app(samples, out)["rankings"] == 2
 
 
@@ -178,8 +163,9 @@ def test_a_judge_needs_an_address(samples: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.timeout(1200)
-def test_the_whole_recipe_with_every_judgement_made_over_http(tmp_path: Path) -> None:
+def test_the_whole_recipe_with_every_judgement_made_over_http(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two rounds of `smoke`: the stage queues and waits, simulated labelers come in through the REST API."""
+    monkeypatch.setattr(rank_people, "POLL_SECONDS", 0.05)
     out = tmp_path / "run"
     out.mkdir()
     changes = ['rank.source="app"', "rank.labelers_per_prompt=3", "sample.prompts=24", "rounds=2"]

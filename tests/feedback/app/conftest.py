@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from argon2 import PasswordHasher
 from fastapi import FastAPI
 from starlette.testclient import TestClient
 
@@ -15,8 +14,7 @@ from preceptor.feedback.app import AppSettings, create_app
 from preceptor.feedback.store import Store, open_store
 from preceptor.feedback.store.invitations import invite
 
-PASSWORD = "a long password"
-QUICK = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+from ...live import HASHER, PASSWORD
 
 
 class Browser:
@@ -58,6 +56,21 @@ class Browser:
         return self.send("POST", "/api/admin/import", params=query, content=content)
 
 
+Come = Callable[..., Browser]
+
+
+def sign_in(app: FastAPI, name: str, password: str = PASSWORD) -> Browser:
+    browser = Browser(app)
+    browser.csrf = browser.ok("POST", "/api/session", {"name": name, "password": password})["csrf"]
+    return browser
+
+
+def take(browser: Browser, queue: str | None = None) -> str:
+    """The assignment of the next task."""
+    assignment: str = browser.ok("POST", "/api/tasks/next", {"queue": queue})["task"]["assignment"]
+    return assignment
+
+
 @pytest.fixture(scope="session")
 def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The file of a new store; making its tables takes longer than a test."""
@@ -72,17 +85,18 @@ def store(database: str, empty_store: Path) -> Iterator[Store]:
     if database.startswith("sqlite"):
         shutil.copy(empty_store, database.removeprefix("sqlite:///"))
     opened = open_store(database)
+    opened.seed = 1  # of the orders shown, or a test would see others each time
     yield opened
     opened.close()
 
 
 @pytest.fixture
 def app(store: Store) -> FastAPI:
-    return create_app(store, AppSettings(hasher=QUICK))
+    return create_app(store, AppSettings(hasher=HASHER))
 
 
 @pytest.fixture
-def come(app: FastAPI, store: Store) -> Callable[..., Browser]:
+def come(app: FastAPI, store: Store) -> Come:
     """come("ann", "reviewer"): somebody who has just come in."""
 
     def come(name: str, role: str = "labeler") -> Browser:
@@ -92,7 +106,7 @@ def come(app: FastAPI, store: Store) -> Callable[..., Browser]:
 
 
 @pytest.fixture
-def admin(come: Callable[..., Browser]) -> Browser:
+def admin(come: Come) -> Browser:
     return come("root", "admin")
 
 

@@ -1,6 +1,5 @@
 """Coming in, signing in and out: what a session is worth, and what guessing is."""
 
-from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
@@ -13,15 +12,8 @@ from preceptor.feedback.store.invitations import invite
 from preceptor.feedback.store.people import set_status
 from preceptor.feedback.store.published import publish
 
-from .conftest import PASSWORD, QUICK, Browser
-
-Come = Callable[..., Browser]
-
-
-def sign_in(app: FastAPI, name: str, password: str = PASSWORD) -> Browser:
-    browser = Browser(app)
-    browser.csrf = browser.ok("POST", "/api/session", {"name": name, "password": password})["csrf"]
-    return browser
+from ...live import HASHER, PASSWORD
+from .conftest import Browser, Come, sign_in
 
 
 def test_session_of_nobody(app: FastAPI) -> None:
@@ -121,7 +113,7 @@ def test_a_wrong_name_is_refused_like_a_wrong_password(app: FastAPI, come: Come)
 
 def test_guessing_is_slowed_by_name(store: Store, come: Come) -> None:
     come("ann")
-    app = create_app(store, AppSettings(hasher=QUICK, sign_in_failures=3))
+    app = create_app(store, AppSettings(hasher=HASHER, sign_in_failures=3))
     for _ in range(3):
         Browser(app).refused(401, "wrong_password", "POST", "/api/session", {"name": "ann", "password": "guess"})
     answer = Browser(app).send("POST", "/api/session", {"name": "Ann", "password": PASSWORD})
@@ -133,7 +125,7 @@ def test_guessing_is_slowed_by_name(store: Store, come: Come) -> None:
 
 def test_guessing_is_slowed_by_address(store: Store, come: Come) -> None:
     come("ann")
-    app = create_app(store, AppSettings(hasher=QUICK, address_failures=4))
+    app = create_app(store, AppSettings(hasher=HASHER, address_failures=4))
     for number in range(4):
         body = {"name": f"nobody {number}", "password": "guess"}
         Browser(app).refused(401, "wrong_password", "POST", "/api/session", body)
@@ -142,7 +134,7 @@ def test_guessing_is_slowed_by_address(store: Store, come: Come) -> None:
 
 def test_signing_in_rightly_is_not_counted(store: Store, come: Come) -> None:
     come("ann")
-    app = create_app(store, AppSettings(hasher=QUICK, sign_in_failures=2, address_failures=2))
+    app = create_app(store, AppSettings(hasher=HASHER, sign_in_failures=2, address_failures=2))
     for _ in range(5):
         sign_in(app, "ann")
 

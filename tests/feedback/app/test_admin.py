@@ -1,20 +1,18 @@
 """Admins: people, queues, files in and out, figures."""
 
 import json
-from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+from fastapi import FastAPI
 
 from preceptor.feedback.schema import Demonstration, Prompt, Ranking, Rating
 from preceptor.feedback.store import Store
 from preceptor.feedback.store.export import export
 from preceptor.feedback.store.judged import count_judgements
 
-from .conftest import Browser, ranking, sample
-from .test_tasks import take
-
-Come = Callable[..., Browser]
+from .conftest import Browser, Come, ranking, sample, take
 
 
 def test_people_and_their_roles(come: Come, admin: Browser, store: Store) -> None:
@@ -33,7 +31,7 @@ def test_people_and_their_roles(come: Come, admin: Browser, store: Store) -> Non
     assert actions[:3] == ["kind", "status", "role"]
 
 
-def test_invitations_are_made_seen_and_taken_back(app: Any, admin: Browser) -> None:
+def test_invitations_are_made_seen_and_taken_back(app: FastAPI, admin: Browser) -> None:
     made = admin.ok("POST", "/api/admin/invitations", {"role": "reviewer", "note": "Rita"})
     assert made["path"] == f"/join#{made['token']}"
     lost = admin.ok("POST", "/api/admin/invitations", {})
@@ -160,7 +158,7 @@ def test_win_rates_of_blind_comparisons(come: Come, admin: Browser) -> None:
 
 
 def test_exports_are_the_documented_formats_under_pseudonyms(
-    come: Come, admin: Browser, ranking_queue: str, store: Store, tmp_path: Any
+    come: Come, admin: Browser, ranking_queue: str, store: Store, tmp_path: Path
 ) -> None:
     ann = come("ann")
     ann.ok("POST", f"/api/tasks/{take(ann)}/submit", ranking(1, 2, 3, 4))

@@ -3,7 +3,6 @@
 import json
 import time
 from itertools import count
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,10 +13,11 @@ from hypothesis import strategies as st
 from schemathesis import GenerationMode
 
 from preceptor.feedback.app import AppSettings, create_app
-from preceptor.feedback.store import Store, open_store
+from preceptor.feedback.store import Store
 from preceptor.feedback.store.invitations import invite
 
-from .conftest import QUICK, Browser, sample
+from ...live import HASHER
+from .conftest import Browser, sample
 
 SECONDS = 25.0  # for all routes together
 EXAMPLES = 3  # of a route at a time
@@ -28,7 +28,7 @@ LEFT_OUT = {("DELETE", "/api/session"), ("POST", "/api/password")}
 @pytest.fixture
 def patient(store: Store) -> FastAPI:
     """The app, without limits on signing in."""
-    return create_app(store, AppSettings(hasher=QUICK, sign_in_failures=10**9, address_failures=10**9))
+    return create_app(store, AppSettings(hasher=HASHER, sign_in_failures=10**9, address_failures=10**9))
 
 
 def test_no_request_breaks_the_server(patient: FastAPI, store: Store) -> None:
@@ -78,10 +78,8 @@ def fuzz(admin: Browser, cases: st.SearchStrategy[Any], held: str, turn: int, st
     send()
 
 
-def test_the_description_is_whole(tmp_path: Path) -> None:
-    store = open_store(tmp_path / "feedback.db")
-    description = Browser(create_app(store, AppSettings(hasher=QUICK))).ok("GET", "/api/openapi.json")
-    store.close()
+def test_the_description_is_whole(app: FastAPI) -> None:
+    description = Browser(app).ok("GET", "/api/openapi.json")
     for route, methods in description["paths"].items():
         for method, operation in methods.items():
             assert operation["description"], f"{method} {route}"

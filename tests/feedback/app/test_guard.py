@@ -1,7 +1,7 @@
 """What is refused before any route sees it, and the headers on every answer."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 from fastapi import FastAPI
@@ -11,9 +11,8 @@ from preceptor.feedback.app.headers import SECURITY_HEADERS
 from preceptor.feedback.app.pages import STATIC
 from preceptor.feedback.store import Store
 
-from .conftest import QUICK, Browser
-
-Come = Callable[..., Browser]
+from ...live import HASHER
+from .conftest import Browser, Come
 
 
 @pytest.mark.parametrize("path", ["/api/session", "/api/queues", "/", "/nothing", "/static/nothing.js", "/api/nothing"])
@@ -21,7 +20,9 @@ def test_security_headers_are_on_every_answer(app: FastAPI, path: str) -> None:
     answer = Browser(app).send("GET", path)
     for name, value in SECURITY_HEADERS.items():
         assert answer.headers[name] == value
-    assert "unsafe" not in answer.headers["Content-Security-Policy"]
+    policy = answer.headers["Content-Security-Policy"]
+    assert {"default-src 'none'", "script-src 'self'", "frame-ancestors 'none'"} <= set(policy.split("; "))
+    assert "unsafe" not in policy
     if path.startswith("/api"):
         assert answer.headers["Cache-Control"] == "no-store"
 
@@ -45,7 +46,7 @@ def test_another_sites_page_is_refused(come: Come) -> None:
 
 
 def test_only_known_hosts_are_answered(store: Store) -> None:
-    app = create_app(store, AppSettings(hasher=QUICK, hosts=("127.0.0.1", "[::1]")))
+    app = create_app(store, AppSettings(hasher=HASHER, hosts=("127.0.0.1", "[::1]")))
     for host in ("127.0.0.1", "127.0.0.1:8000", "[::1]:80"):
         assert Browser(app).send("GET", "/api/session", headers={"Host": host}).status_code == 200
     for host in ("evil.example", "127.0.0.1.evil.example", ""):
@@ -54,7 +55,7 @@ def test_only_known_hosts_are_answered(store: Store) -> None:
 
 def test_large_bodies_are_refused_declared_or_not(store: Store, come: Come) -> None:
     come("ann")
-    ann = Browser(create_app(store, AppSettings(hasher=QUICK, body_bytes=1000)))
+    ann = Browser(create_app(store, AppSettings(hasher=HASHER, body_bytes=1000)))
     big = json.dumps({"name": "x" * 2000, "password": ""}).encode()
 
     def chunks() -> Iterator[bytes]:
@@ -95,7 +96,7 @@ def test_what_is_no_json_is_400_or_422(come: Come, body: bytes) -> None:
 
 
 def test_too_many_at_once_are_told_so(store: Store) -> None:
-    app = create_app(store, AppSettings(hasher=QUICK, requests_at_once=0))
+    app = create_app(store, AppSettings(hasher=HASHER, requests_at_once=0))
     answer = Browser(app).send("GET", "/api/session")
     assert answer.status_code == 503 and answer.json()["error"]["code"] == "busy" and "Retry-After" in answer.headers
 
@@ -131,9 +132,7 @@ def test_pages_are_served_with_their_kinds(app: FastAPI) -> None:
         url = f"/static/{path.relative_to(STATIC)}"
         answer = browser.http.get(url)
         assert answer.status_code == 200 and answer.headers["Content-Type"] == "text/javascript; charset=utf-8"
-        again = browser.http.get(
-            f"/static/{path.relative_to(STATIC)}", headers={"If-None-Match": answer.headers["ETag"]}
-        )
+        again = browser.http.get(url, headers={"If-None-Match": answer.headers["ETag"]})
         assert again.status_code == 304
 
 

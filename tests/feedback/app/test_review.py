@@ -1,14 +1,9 @@
 """Reviewers: where labelers differ, side by side; accepting, returning."""
 
-from collections.abc import Callable
-
 from preceptor.feedback.store import Store
 from preceptor.feedback.store.judged import count_judgements
 
-from .conftest import Browser, ranking
-from .test_tasks import take
-
-Come = Callable[..., Browser]
+from .conftest import Browser, Come, ranking, take
 
 
 def test_labelers_have_no_business_here(come: Come, ranking_queue: str) -> None:

@@ -1,7 +1,6 @@
 """Whatever takes long leaves room for labelers."""
 
 import threading
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import pytest
 from preceptor.feedback.app.routes import figures
 
 from ...live import PASSWORD, serving
-from .conftest import Browser
+from .conftest import Come
 
 
 def test_many_figures_at_once_keep_no_labeler_waiting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -40,7 +39,7 @@ def test_many_figures_at_once_keep_no_labeler_waiting(tmp_path: Path, monkeypatc
         assert [job.result().status_code for job in waiting] == [200] * 20
 
 
-def test_the_routes_keep_their_parameters(come: Callable[..., Browser]) -> None:
+def test_the_routes_keep_their_parameters(come: Come) -> None:
     admin = come("root", "admin")
     admin.refused(422, "invalid", "GET", "/api/admin/throughput?days=-1")
     assert admin.ok("GET", "/api/admin/throughput?days=1") == {"labelers": []}

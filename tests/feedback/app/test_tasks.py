@@ -1,22 +1,14 @@
 """A labeler's day over HTTP."""
 
-from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
+from fastapi import FastAPI
 
 from preceptor.feedback.store import Store
 from preceptor.feedback.store.judged import count_judgements, read_prompts
 
-from .conftest import PASSWORD, Browser, ranking, sample
-
-Come = Callable[..., Browser]
-
-
-def take(browser: Browser, queue: str | None = None) -> str:
-    """The assignment of the next task."""
-    assignment: str = browser.ok("POST", "/api/tasks/next", {"queue": queue})["task"]["assignment"]
-    return assignment
+from .conftest import Browser, Come, ranking, sample, sign_in, take
 
 
 def test_a_ranking_from_taking_to_correcting(come: Come, ranking_queue: str, store: Store) -> None:
@@ -70,10 +62,9 @@ def test_sending_twice_is_once_and_differently_is_409(come: Come, ranking_queue:
     assert count_judgements(store) == {"ranking": 1}
 
 
-def test_two_browsers_of_one_person_hold_one_task(app: object, come: Come, ranking_queue: str) -> None:
+def test_two_browsers_of_one_person_hold_one_task(app: FastAPI, come: Come, ranking_queue: str) -> None:
     ann = come("ann")
-    other = Browser(app)  # type: ignore[arg-type]
-    other.csrf = other.ok("POST", "/api/session", {"name": "ann", "password": PASSWORD})["csrf"]
+    other = sign_in(app, "ann")
     assert take(ann) == take(other)
     path = f"/api/tasks/{take(ann)}/submit"
     ann.ok("POST", path, ranking(1, 2, 3, 4, key="first browser"))

@@ -9,16 +9,12 @@ from preceptor.feedback.hygiene import cap_per_user, decisions, drop_duplicates,
 from preceptor.feedback.hygiene.staging import Staging
 from preceptor.feedback.readers.places import Place
 from preceptor.feedback.schema import Prompt
-from preceptor.text.conversation import Message
+
+from .prompts import ids, prompt
 
 WORDS = 3
 TEXTS = st.lists(st.sampled_from(["a", "B", "b", "c", "  "]), min_size=1, max_size=5).map(" ".join)
 PROMPTS = st.lists(st.tuples(TEXTS, st.sampled_from("xyz"), st.sampled_from(["", "be nice"])), max_size=25)
-
-
-def prompt(number: int, text: str, user: str = "ann", system: str = "") -> Prompt:
-    messages = [Message(role="system", content=system)] if system else []
-    return Prompt(id=f"p{number}", user=user, messages=[*messages, Message(role="user", content=text)])
 
 
 @pytest.fixture(scope="module")
@@ -38,10 +34,6 @@ def stage(staging: Staging, rows: list[Prompt], known: list[Prompt] | None = Non
 
 def left(staging: Staging) -> list[str]:
     return [row[0] for row in staging.rows(f"select id from {decisions.LEFT} order by seq")]
-
-
-def ids(rows: list[Prompt]) -> list[str]:
-    return [row.id for row in rows]
 
 
 @settings(max_examples=40, deadline=None)

@@ -8,19 +8,8 @@ from preceptor.feedback.hygiene import (
     drop_duplicates,
     drop_shared_prefixes,
 )
-from preceptor.feedback.schema import Prompt
-from preceptor.text.conversation import Message
 
-
-def prompt(number: int, text: str = "", user: str = "ann", system: str = "") -> Prompt:
-    messages = [Message(role="system", content=system)] if system else []
-    return Prompt(
-        id=f"p{number}", user=user, messages=[*messages, Message(role="user", content=text or f"question {number}")]
-    )
-
-
-def ids(prompts: list[Prompt]) -> list[str]:
-    return [row.id for row in prompts]
+from .prompts import ids, prompt
 
 
 def test_no_user_keeps_more_than_the_limit_and_nobody_else_loses() -> None:

@@ -6,12 +6,8 @@ from hypothesis import strategies as st
 
 from preceptor.errors import InputError
 from preceptor.feedback.hygiene import part_of, split_by_user
-from preceptor.feedback.schema import Prompt
-from preceptor.text.conversation import Message
 
-
-def prompt(number: int, user: str) -> Prompt:
-    return Prompt(id=f"p{number}", user=user, messages=[Message(role="user", content=f"question {number}")])
+from .prompts import prompt
 
 
 def test_split_by_user_keeps_users_whole_and_meets_the_shares() -> None:
@@ -21,7 +17,7 @@ def test_split_by_user_keeps_users_whole_and_meets_the_shares() -> None:
     assert not users["train"] & users["heldout"]
     assert not users["dev"] & (users["train"] | users["heldout"])
     assert sum(len(rows) for rows in parts.values()) == 2000
-    assert abs(len(users["train"]) / 500 - 0.7) < 0.06
+    assert abs(len(users["train"]) / 500 - 0.7) < 0.06  # three standard deviations
 
 
 @given(st.text(), st.integers(0, 2**31))

@@ -222,7 +222,7 @@ def test_import_and_export_by_command(command: Callable[..., tuple[int, str, str
     assert (code, json.loads(said)["rankings"]) == (0, 1)
     code, said, _ = command("import", tmp_path / "out")
     assert code == 0
-    assert "1 prompts" not in said.splitlines()[0]
+    assert said.splitlines()[0] == f"{tmp_path}/out/prompts.jsonl: 0 prompts added, 1 there already"
 
 
 def test_commands_that_cannot_be_obeyed(

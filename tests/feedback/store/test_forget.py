@@ -3,14 +3,13 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from sqlalchemy import func, select, text
 
 from preceptor.cli import main
 from preceptor.errors import InputError
-from preceptor.feedback.schema import Sample
+from preceptor.feedback.schema import Prompt, Sample
 from preceptor.feedback.store import Store
 from preceptor.feedback.store.forget import forget, prompts_of
 from preceptor.feedback.store.judged import read_demonstrations, read_prompts, read_rankings
@@ -38,14 +37,10 @@ from preceptor.provenance import content_hash
 from preceptor.traces import find_traces
 
 
-def row(number: int, user: str) -> dict[str, Any]:
-    return {"id": f"p{number}", "user": user, "messages": [{"role": "user", "content": f"What is p{number}?"}]}
-
-
 @pytest.fixture
-def worked(store: Store, sample: Callable[..., Sample], tmp_path: Path) -> Store:
+def worked(store: Store, sample: Callable[..., Sample], prompt: Callable[..., Prompt], tmp_path: Path) -> Store:
     """Prompts of Xaver and Yvonne, each with a demonstration (corrected once) and a ranking."""
-    write_jsonl(tmp_path / "prompts.jsonl", [row(0, "xaver"), row(1, "yvonne"), row(2, "xaver")])
+    write_jsonl(tmp_path / "prompts.jsonl", [prompt("p0", "xaver"), prompt("p1", "yvonne"), prompt("p2", "xaver")])
     load_prompts(store, tmp_path / "prompts.jsonl")
     create_queue(store, "d", "demonstration")
     create_queue(store, "r", "ranking")

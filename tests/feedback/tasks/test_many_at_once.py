@@ -3,7 +3,10 @@
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import TypeVar
 
 import pytest
 from sqlalchemy import func, select
@@ -23,7 +26,22 @@ from preceptor.feedback.tasks import (
     submit,
 )
 
+from .working import got, ranked
+
 LABELERS, ITEMS, OVERLAP, OUTPUTS = 50, 60, 5, 4
+T = TypeVar("T")
+
+
+def at_once(calls: Sequence[Callable[[], T]]) -> list[T]:
+    """Call each in a thread of its own, all of which start together. What they return; what one raises is raised."""
+    start = threading.Barrier(len(calls))
+
+    def work(call: Callable[[], T]) -> T:
+        start.wait()
+        return call()
+
+    with ThreadPoolExecutor(len(calls)) as threads:
+        return list(threads.map(work, calls))
 
 
 def test_fifty_labelers_share_the_slots(store: Store, sample: Callable[..., Sample]) -> None:
@@ -33,35 +51,22 @@ def test_fifty_labelers_share_the_slots(store: Store, sample: Callable[..., Samp
     people = [create_person(store, f"labeler {number}").id for number in range(LABELERS)]
     receipts: list[tuple[int, str, int]] = []
     waits: list[float] = []
-    failures: list[BaseException] = []
-    start = threading.Barrier(LABELERS)
 
     def work(person: int) -> None:
-        start.wait()
-        try:
-            while True:
-                began = time.perf_counter()
-                mine = next_task(store, person, "q")
-                took = time.perf_counter()
-                waits.append(took - began)
-                if mine is None:
-                    return
-                ranks = [1 + int(text.split()[1]) for text in mine.outputs]
-                payload = RankingPayload(ranks=ranks, ratings=[OutputRating(overall=5)] * OUTPUTS)
-                receipt = submit(store, person, mine.assignment, payload, seconds=1, key="k")
-                waits.append(time.perf_counter() - took)
-                receipts.append((person, mine.messages[0].content, receipt.judgement))
-        except BaseException as error:
-            failures.append(error)
-            raise
+        while True:
+            began = time.perf_counter()
+            mine = next_task(store, person, "q")
+            took = time.perf_counter()
+            waits.append(took - began)
+            if mine is None:
+                return
+            ranks = [1 + int(text.split()[1]) for text in mine.outputs]
+            payload = RankingPayload(ranks=ranks, ratings=[OutputRating(overall=5)] * OUTPUTS)
+            receipt = submit(store, person, mine.assignment, payload, seconds=1, key="k")
+            waits.append(time.perf_counter() - took)
+            receipts.append((person, mine.messages[0].content, receipt.judgement))
 
-    threads = [threading.Thread(target=work, args=(person,)) for person in people]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-
-    assert failures == []
+    at_once([partial(work, person) for person in people])
     assert len(receipts) == ITEMS * OVERLAP
     assert set(Counter(prompt for _, prompt, _ in receipts).values()) == {OVERLAP}
     assert max(Counter((person, prompt) for person, prompt, _ in receipts).values()) == 1
@@ -88,24 +93,12 @@ def test_two_browsers_of_one_person_hold_one_task(
     add_samples(store, "q", [sample(f"p{i}", "a", "b") for i in range(items)])
     person = create_person(store, "ann").id
     if given_back:  # then it is that one again, or nothing
-        first = next_task(store, person, "q")
-        assert first is not None
-        release(store, person, first.assignment)
-    held: list[str] = []
-    start = threading.Barrier(8)
+        release(store, person, got(store, person).assignment)
 
-    def open_page() -> None:
-        start.wait()
-        mine = next_task(store, person, "q")
-        assert mine is not None
-        held.append(mine.assignment)
+    def open_page() -> str:
+        return got(store, person).assignment
 
-    threads = [threading.Thread(target=open_page) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(held) == 8
+    held = at_once([open_page] * 8)
     assert len(set(held)) == 1
     with store.reading() as connection:
         assert connection.execute(select(func.sum(Item.taken))).scalar() == 1
@@ -117,20 +110,10 @@ def test_one_answer_sent_from_many_connections_at_once_is_kept_once(
     create_queue(store, "q", "ranking")
     add_samples(store, "q", [sample("p0", "a", "b")])
     person = create_person(store, "ann").id
-    mine = next_task(store, person, "q")
-    assert mine is not None
-    payload = RankingPayload(ranks=[1, 2], ratings=[OutputRating(overall=5)] * 2)
-    numbers: list[int] = []
-    start = threading.Barrier(8)
+    mine = got(store, person)
 
-    def send() -> None:
-        start.wait()
-        numbers.append(submit(store, person, mine.assignment, payload, seconds=1, key="k").judgement)
+    def send() -> int:
+        return submit(store, person, mine.assignment, ranked(1, 2), seconds=1, key="k").judgement
 
-    threads = [threading.Thread(target=send) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(numbers) == 8
+    numbers = at_once([send] * 8)
     assert len(set(numbers)) == 1

@@ -94,7 +94,7 @@ def test_throughput(team: Store, clock: Clock) -> None:
     assert [(row.name, row.done, row.seconds_median) for row in rows] == [
         (name, ITEMS, 5.0) for name in ("ann", "ben", "cat", "dan")
     ]
-    clock.move(86400 - 55)
+    clock.move(86400 - 55)  # Dan was the last, one item every ten seconds: six of his are of the day that ends now
     assert [(row.name, row.done) for row in throughput(team, days=1)] == [("dan", 6)]
     clock.move(86400)
     assert throughput(team, days=1) == []
