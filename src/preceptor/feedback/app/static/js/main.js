@@ -1,7 +1,7 @@
 /** The start: who is here, and which page the address names. */
 
 import * as api from "./lib/api.js";
-import { announce, notice, places } from "./lib/announce.js";
+import { announce, places, tried } from "./lib/announce.js";
 import { sweep } from "./lib/drafts.js";
 import { h, refill } from "./lib/dom.js";
 import { currentLanguage, t, useLanguage } from "./lib/i18n.js";
@@ -73,7 +73,6 @@ function decoded(part) {
 
 function failed(main, error) {
   if (error instanceof api.Refused && error.code === "consent") return start();
-  const words = error instanceof api.Unreachable ? t("lost.page") : error.message;
   if (!(error instanceof api.Unreachable || error instanceof api.Refused)) console.error(error);
   refill(
     main,
@@ -81,11 +80,11 @@ function failed(main, error) {
       "section.card.narrow",
       {},
       h("h1", {}, t("failed")),
-      h("p", {}, words),
+      h("p", {}, error.message),
       h("div.buttons", {}, h("button.primary", { type: "button", onclick: route }, t("again"))),
     ),
   );
-  announce(words, true);
+  announce(error.message, true);
   return null;
 }
 
@@ -114,12 +113,7 @@ async function signOut() {
   leave?.();
   leave = null;
   await new Promise((resolve) => setTimeout(resolve, 0));
-  try {
-    await api.signOut();
-  } catch (error) {
-    notice(error instanceof api.Unreachable ? t("lost.page") : error.message, "bad");
-    return;
-  }
+  if (!(await tried(api.signOut))) return;
   sweep(true);
   setSession(null);
   history.replaceState(null, "", "#/"); // no event: `start` draws the page

@@ -64,7 +64,7 @@ export function actionForm(fields, label, act, { primary = true } = {}) {
         try {
           await act();
         } catch (error) {
-          wrong.textContent = error.message || t("lost.page");
+          wrong.textContent = error.message;
         } finally {
           button.disabled = false;
         }

@@ -1,11 +1,10 @@
 /** Who takes part, and who is asked to. */
 
 import * as api from "../lib/api.js";
-import { notice } from "../lib/announce.js";
+import { notice, tried } from "../lib/announce.js";
 import { field, h, refill, select, table } from "../lib/dom.js";
 import { t, tOr, when } from "../lib/i18n.js";
 import { me } from "../lib/me.js";
-import { tried } from "../pages/verdicts.js";
 import { actionForm } from "./parts.js";
 
 const ROLES = ["labeler", "reviewer", "admin"];

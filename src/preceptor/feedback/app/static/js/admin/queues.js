@@ -1,10 +1,9 @@
 /** Making queues, opening and closing them, and wishing for prompts. */
 
 import * as api from "../lib/api.js";
-import { notice } from "../lib/announce.js";
+import { notice, tried } from "../lib/announce.js";
 import { field, h, refill, select, table } from "../lib/dom.js";
 import { duration, number, percent, t } from "../lib/i18n.js";
-import { tried } from "../pages/verdicts.js";
 import { actionForm } from "./parts.js";
 
 export async function queuesTab(body) {

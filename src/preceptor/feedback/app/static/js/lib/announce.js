@@ -1,5 +1,6 @@
 /** Saying things: to screen readers, and as a short notice that goes away by itself. */
 
+import { Refused, Unreachable } from "./api.js";
 import { h } from "./dom.js";
 
 const NOTICE_FOR = 5000;
@@ -26,4 +27,16 @@ export function notice(words, kind = "good") {
   notices.append(shown);
   announce(words, kind === "bad");
   setTimeout(() => shown.remove(), NOTICE_FOR);
+}
+
+/** Do something, and say so if the server did not; whether it did. */
+export async function tried(act) {
+  try {
+    await act();
+    return true;
+  } catch (error) {
+    if (!(error instanceof Refused || error instanceof Unreachable)) throw error;
+    notice(error.message, "bad");
+    return false;
+  }
 }

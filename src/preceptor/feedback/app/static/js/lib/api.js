@@ -1,19 +1,25 @@
 /** The one door to the server (docs/labeling-api.md). Pages know these functions and no address. */
 
 import { answered, lost } from "./connection.js";
+import { t } from "./i18n.js";
 
 const PATIENCE = 30000; // milliseconds until a request counts as lost
+const UPLOAD_PATIENCE = 600000; // a large file on a slow line
 
-/** The server said no. `code` is for the program, `message` for the reader, `kept` what was sent to a task. */
+/** The server said no. `code` is for the program, `message` for the reader. */
 export class Refused extends Error {
-  constructor(status, error, kept, retryAfter) {
+  constructor(status, error, retryAfter) {
     super(error.message);
-    Object.assign(this, { status, code: error.code, kept, retryAfter });
+    Object.assign(this, { status, code: error.code, retryAfter });
   }
 }
 
 /** The server could not be reached. Sending the same again is safe. */
-export class Unreachable extends Error {}
+export class Unreachable extends Error {
+  constructor() {
+    super(t("lost.page"));
+  }
+}
 
 let csrf = null;
 let signInAgain = null;
@@ -42,7 +48,7 @@ async function call(method, path, body = undefined, again = false) {
   if (!again && error.code === "signed_out" && signInAgain && (await signInAgain())) {
     return call(method, path, body, true);
   }
-  throw new Refused(answer.status, error, said?.kept ?? null, Number(answer.headers.get("Retry-After")) || null);
+  throw new Refused(answer.status, error, Number(answer.headers.get("Retry-After")) || null);
 }
 
 async function send(method, path, body) {
@@ -52,7 +58,7 @@ async function send(method, path, body) {
   if (body !== undefined && !upload) headers["Content-Type"] = "application/json";
   if (upload) headers["Content-Type"] = "application/octet-stream";
   const stop = new AbortController();
-  const timer = setTimeout(() => stop.abort(), upload ? PATIENCE * 20 : PATIENCE);
+  const timer = setTimeout(() => stop.abort(), upload ? UPLOAD_PATIENCE : PATIENCE);
   try {
     const answer = await fetch(path, {
       method,

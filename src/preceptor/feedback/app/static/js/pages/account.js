@@ -26,8 +26,7 @@ export async function account(main) {
       event.target.reset();
       notice(t("password.changed"));
     } catch (error) {
-      wrong.textContent =
-        error instanceof api.Unreachable ? t("lost.page") : error.code === "wrong_password" ? t("password.wrong") : error.message;
+      wrong.textContent = error.code === "wrong_password" ? t("password.wrong") : error.message;
     }
   };
   refill(

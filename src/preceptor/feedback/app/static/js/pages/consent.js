@@ -18,7 +18,7 @@ export async function consentPage(main, done) {
       await api.consent(terms.version);
     } catch (error) {
       if (error.status !== 409) {
-        wrong.textContent = error instanceof api.Unreachable ? t("lost.page") : error.message;
+        wrong.textContent = error.message;
         return;
       }
     }

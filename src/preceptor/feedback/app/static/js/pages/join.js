@@ -45,7 +45,7 @@ export async function join(main, token, done) {
       history.replaceState(null, "", "/");
       await done();
     } catch (error) {
-      wrong.textContent = error instanceof api.Unreachable ? t("lost.page") : error.code === "stale" ? t("join.taken") : error.message;
+      wrong.textContent = error.code === "stale" ? t("join.taken") : error.message;
       name.focus();
     } finally {
       button.disabled = false;

@@ -60,7 +60,6 @@ function form(name, done) {
 }
 
 function said(error) {
-  if (error instanceof api.Unreachable) return t("lost.page");
   if (error.code === "wrong_password") return t("signIn.wrong");
   if (error.code === "too_many") return t("signIn.wait", { n: error.retryAfter ?? 60 });
   return error.message;

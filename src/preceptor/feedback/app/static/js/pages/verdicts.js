@@ -1,7 +1,7 @@
 /** What a reviewer says to a judgement: accepted, or returned with a reason. */
 
 import * as api from "../lib/api.js";
-import { notice } from "../lib/announce.js";
+import { notice, tried } from "../lib/announce.js";
 import { askReason } from "../lib/dialog.js";
 import { h, refill } from "../lib/dom.js";
 import { t } from "../lib/i18n.js";
@@ -46,14 +46,4 @@ export function judgementActions(judgement) {
 
   draw();
   return element;
-}
-
-/** Do something, and say so if it did not work. */
-export async function tried(act) {
-  try {
-    await act();
-  } catch (error) {
-    if (!(error instanceof api.Refused || error instanceof api.Unreachable)) throw error;
-    notice(error instanceof api.Unreachable ? t("lost.page") : error.message, "bad");
-  }
 }

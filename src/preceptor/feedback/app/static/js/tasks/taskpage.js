@@ -4,7 +4,7 @@
  */
 
 import * as api from "../lib/api.js";
-import { announce, notice } from "../lib/announce.js";
+import { announce, notice, tried } from "../lib/announce.js";
 import { Clock } from "../lib/clock.js";
 import { connected, onConnection } from "../lib/connection.js";
 import { askReason } from "../lib/dialog.js";
@@ -96,12 +96,7 @@ export function taskPage(main, view, { next, correcting = false }) {
   }
 
   async function leaving(act, then = next) {
-    try {
-      await act();
-    } catch (error) {
-      notice(error instanceof api.Unreachable ? t("lost.page") : error.message, "bad");
-      return;
-    }
+    if (!(await tried(act))) return;
     draft.discard();
     then();
   }
