@@ -6,6 +6,7 @@ import { sweep } from "./lib/drafts.js";
 import { h, refill } from "./lib/dom.js";
 import { currentLanguage, t, useLanguage } from "./lib/i18n.js";
 import { me, setSession } from "./lib/me.js";
+import { recall } from "./lib/memory.js";
 import { page, shell } from "./shell.js";
 import { admin } from "./admin/admin.js";
 import { account } from "./pages/account.js";
@@ -19,7 +20,7 @@ import { askAgain, signInPage } from "./pages/signin.js";
 import { past, work } from "./tasks/work.js";
 
 /**
- * A page fills `main` and may return what to do when it is left. `parts` are those of the address behind the name.
+ * A page fills `main` and may return what to do when it is left, a promise if that takes time. `parts` are those of the address behind the name.
  *
  * @type {Object<string, {show: (main: HTMLElement, parts: string[]) => any, role?: string}>}
  */
@@ -106,14 +107,17 @@ async function start() {
 
 /** A choice made in this browser holds; without one, that of the account does. */
 function followLanguage(language) {
-  if (localStorage.getItem("preceptor/language") === null) useLanguage(language);
+  if (recall("language") === null) useLanguage(language);
 }
 
 async function signOut() {
-  leave?.();
+  const left = leave?.();
   leave = null;
-  await new Promise((resolve) => setTimeout(resolve, 0));
-  if (!(await tried(api.signOut))) return;
+  await left; // the last words go out while there is a session
+  if (!(await tried(api.signOut))) {
+    await route();
+    return;
+  }
   sweep(true);
   setSession(null);
   history.replaceState(null, "", "#/"); // no event: `start` draws the page

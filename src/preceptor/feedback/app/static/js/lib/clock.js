@@ -5,7 +5,7 @@ const LONGEST = 5000; // a longer gap between ticks is a machine that slept
 
 export class Clock {
   /** @param {number} seconds what an earlier visit has counted */
-  constructor(seconds = 0) {
+  constructor(seconds) {
     this.counted = seconds * 1000;
     this.last = performance.now();
     this.listener = null;

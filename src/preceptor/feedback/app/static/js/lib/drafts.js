@@ -24,9 +24,9 @@ export class Draft {
    * @param {string} assignment
    * @param {Kept | null} onServer the task's `draft`
    * @param {() => number} seconds the clock
-   * @param {boolean} [server] whether the server keeps one of it as well: not of a correction
+   * @param {boolean} server whether the server keeps one of it as well: not of a correction
    */
-  constructor(assignment, onServer, seconds, server = true) {
+  constructor(assignment, onServer, seconds, server) {
     this.server = server;
     this.name = START + assignment;
     this.assignment = assignment;
@@ -66,7 +66,7 @@ export class Draft {
     this.timer = setTimeout(() => this.toServer(), SERVER_WAIT);
   }
 
-  /** Tell the server now. */
+  /** Tell the server now; a promise of that, or null if there is nothing to tell. */
   toServer() {
     clearTimeout(this.timer);
     if (!this.server || this.saved || this.held || this.over || !this.kept) return null;

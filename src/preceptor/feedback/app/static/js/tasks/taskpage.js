@@ -42,13 +42,12 @@ const EDITORS = { demonstration, prompt, ranking, comparison };
  * @param {HTMLElement} main
  * @param {object} view TaskView
  * @param {{next: () => void, correcting?: boolean}} way
- * @returns {() => void} what to do when the page is left
+ * @returns {() => Promise<void> | null} what to do when the page is left; the draft may be on its way to the server
  */
 export function taskPage(main, view, { next, correcting = false }) {
   const { task } = view;
-  const clock = new Clock();
   const draft = new Draft(task.assignment, correcting ? null : task.draft, () => clock.seconds(), !correcting);
-  clock.counted = (draft.kept?.seconds ?? 0) * 1000;
+  const clock = new Clock(draft.kept?.seconds ?? 0);
   const changed = () => {
     draft.set(editor.content());
     sending.cancel();
@@ -126,18 +125,17 @@ export function taskPage(main, view, { next, correcting = false }) {
   showMissing();
   foot.time(clock.seconds());
   clock.listener = (seconds) => foot.time(seconds);
-  draft.onState = (state) => (state === "over" ? foot.say(t("draft.over")) : foot.say(t(`draft.${state}`)));
+  draft.onState = (state) => foot.say(t(`draft.${state}`));
   foot.say(draft.kept ? t("draft.restored") : "");
   return () => {
     stopKeys();
     stopLock();
     sending.cancel();
-    editor.close?.();
     clock.stop();
-    if (!draft.over) {
-      draft.toServer();
-      draft.close();
-    }
+    if (draft.over) return null;
+    const told = draft.toServer();
+    draft.close();
+    return told;
   };
 }
 

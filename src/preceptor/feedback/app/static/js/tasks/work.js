@@ -30,7 +30,7 @@ export async function work(main, [queue = ""]) {
   await step();
   return () => {
     left = true;
-    close?.();
+    return close?.();
   };
 }
 
