@@ -5,6 +5,7 @@ from itertools import product
 from playwright.sync_api import Locator, Page
 
 from preceptor.feedback.pairs import dense_ranks
+from preceptor.feedback.schema import FLAGS
 from preceptor.feedback.store.invitations import invite
 from preceptor.feedback.store.judged import read_demonstrations, read_prompts, read_rankings, read_ratings
 from preceptor.feedback.store.people import find_person
@@ -101,7 +102,7 @@ def test_write_a_few_shot_prompt(site: Site, visit: Visits) -> None:
     assert page.get_by_role("radio", name="Few-shot").is_checked()
     assert page.get_by_role("radio", name="Plain").is_disabled()
     assert page.get_by_label("Use case").input_value() == "classification"
-    page.get_by_role("radio", name="Directly").is_visible()
+    assert page.get_by_role("radio", name="Directly").is_disabled()  # a few-shot prompt asks by examples
     for place, (query, response) in enumerate([("good day", "friendly"), ("go away", "rude")]):
         page.get_by_label("Query", exact=True).nth(place).fill(query)
         page.get_by_label("Response").nth(place).fill(response)
@@ -210,6 +211,16 @@ def test_rank_with_ties_by_keyboard_alone(site: Site, visit: Visits) -> None:
     assert [ranks[text] for text in OUTPUTS] == [1, 1, 3, 2]
     assert judged.all_bad and judged.note == "typed b and j here"
     assert [one.overall for one, _ in read_ratings(site.store) if one.response == OUTPUTS[2]] == [1]
+
+
+def test_every_flag_of_the_server_has_a_key_of_its_own(visit: Visits) -> None:
+    page = visit("ana", "#/work/france")
+    keys = page.evaluate("async () => Object.entries((await import('/static/js/ranking/card.js')).FLAG_KEYS)")
+    assert [flag for flag, _ in keys] == list(FLAGS)
+    page.keyboard.press("?")
+    listed = page.locator(".key-row dt").all_text_contents()
+    assert {key.upper() for _, key in keys} < set(listed)
+    assert len(set(listed)) == len(listed)
 
 
 def test_single_keys_can_be_switched_off(site: Site, visit: Visits) -> None:

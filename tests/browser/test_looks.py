@@ -5,6 +5,7 @@ from typing import Any
 
 from playwright.sync_api import Page, expect
 
+from preceptor.feedback.app.first import LANGUAGES
 from preceptor.feedback.store.invitations import invite
 from preceptor.feedback.store.people import person
 
@@ -90,6 +91,8 @@ def test_dialogs(visit: Visits) -> None:
 def test_the_language_is_switched_and_remembered(site: Site, visit: Visits) -> None:
     page = visit("ana", "#/work/france")
     page.get_by_role("radio", name="5").first.check(force=True)
+    offered = page.get_by_label("Language").locator("option").all()
+    assert [one.get_attribute("value") for one in offered] == list(LANGUAGES)
     page.get_by_label("Language").select_option("zh-Hans")
     page.get_by_role("button", name="提交").wait_for()
     assert page.get_by_role("radio", name="5").first.is_checked()  # what was done stays

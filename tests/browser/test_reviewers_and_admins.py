@@ -3,10 +3,13 @@
 import json
 import re
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from playwright.sync_api import expect
 
+from preceptor.feedback.app.routes.files import Exported
+from preceptor.feedback.app.uploads import UPLOADS
 from preceptor.feedback.store.judged import read_rankings
 from preceptor.feedback.store.people import find_person
 from preceptor.feedback.tasks import queue
@@ -147,6 +150,14 @@ def test_an_export_is_a_download(judged: Site, visit: Visits) -> None:
     lines = [json.loads(line) for line in download.value.path().read_text(encoding="utf-8").splitlines()]
     assert len(lines) == 4 and sorted(lines[0]["ranks"]) == [1, 2, 3, 4]
     assert "ana" not in {line["labeler"] for line in lines}
+
+
+def test_all_that_can_be_imported_and_exported_is_offered(site: Site, visit: Visits) -> None:
+    page = visit("ada", "#/admin/data")
+    offered = page.get_by_label("What it holds").locator("option").all()
+    assert {one.get_attribute("value") for one in offered} == set(UPLOADS)
+    links = page.locator("a[download]").all()
+    assert {link.get_attribute("download") for link in links} == {f"{what}.jsonl" for what in get_args(Exported)}
 
 
 def test_guidelines_get_a_new_version(site: Site, visit: Visits) -> None:

@@ -7,14 +7,12 @@ import { t, tOr, when } from "../lib/i18n.js";
 import { me } from "../lib/me.js";
 import { actionForm } from "./parts.js";
 
-const ROLES = ["labeler", "reviewer", "admin"];
-
 export async function peopleTab(body) {
-  const [{ people }, { invitations }] = await Promise.all([api.people(), api.invitations()]);
+  const [{ people }, { invitations }, { roles }] = await Promise.all([api.people(), api.invitations(), api.getChoices()]);
   const again = () => peopleTab(body);
   refill(
     body,
-    h("section.card", {}, h("h2", {}, t("invite.title")), inviting(again)),
+    h("section.card", {}, h("h2", {}, t("invite.title")), inviting(roles, again)),
     h("h2", {}, t("invite.open")),
     table(
       t("invite.open"),
@@ -26,15 +24,15 @@ export async function peopleTab(body) {
     table(
       t("people.title"),
       [t("name"), t("role"), t("state"), t("people.kind"), t("people.consent"), ""],
-      people.map((person) => personRow(person, again)),
+      people.map((person) => personRow(person, roles, again)),
       t("progress.nobody"),
     ),
   );
 }
 
-function personRow(person, again) {
+function personRow(person, roles, again) {
   const self = person.id === me().id;
-  const role = select(ROLES.map((one) => [one, t(`role.${one}`)]), person.role, {
+  const role = select(roles.map((one) => [one, t(`role.${one}`)]), person.role, {
     "aria-label": t("people.roleOf", { name: person.name }),
     disabled: self || person.status === "forgotten",
     onchange: () => tried(async () => {
@@ -73,8 +71,8 @@ function invitationRow(one, again) {
   ];
 }
 
-function inviting(again) {
-  const role = select(ROLES.map((one) => [one, t(`role.${one}`)]), "labeler");
+function inviting(roles, again) {
+  const role = select(roles.map((one) => [one, t(`role.${one}`)]), "labeler");
   const note = h("input", { type: "text", maxlength: 1000 });
   const days = h("input", { type: "number", min: 1, max: 365, value: 14, required: true });
   const made = h("div.made", { role: "status" });

@@ -114,7 +114,7 @@ export const guidelines = (kind, version, language) =>
 export const markdown = (texts) => call("POST", "/api/markdown", { texts });
 
 let choices = null;
-/** The words of all fixed lists; they do not change while a page is open. */
+/** The fixed lists of the server; they do not change while a page is open. */
 export const getChoices = async () => (choices ??= await call("GET", "/api/choices"));
 
 // tasks

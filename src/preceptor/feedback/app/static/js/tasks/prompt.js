@@ -5,30 +5,27 @@ import { field, growing, h, newId, refill, select } from "../lib/dom.js";
 import { t } from "../lib/i18n.js";
 import { textView } from "../lib/text.js";
 
-const FORMS = ["plain", "few-shot", "user-based"];
-const WAYS = ["direct", "examples", "continuation"];
-const USE_CASES = [
-  ...["generation", "open_qa", "brainstorming", "chat", "rewrite"],
-  ...["summarization", "classification", "closed_qa", "extraction", "other"],
-];
-const MIN_EXAMPLES = 2;
-
 /** @returns {import("./taskpage.js").Editor} */
-export function prompt(task, saved, answer, changed) {
+export function prompt(task, saved, answer, changed, choices) {
   const wish = task.wish ?? {};
-  const state = start(wish, saved ?? answer);
+  const state = start(wish, saved ?? answer, choices);
   const body = h("div.prompt-fields", {});
   const preview = h("div.message.user", {});
+  const show = () => refill(preview, h("span.role", {}, t("prompt.preview")), textView(asText(state) || "…"));
   const touched = () => {
-    refill(preview, h("span.role", {}, t("prompt.preview")), textView(asText(state) || "…"));
+    show();
     changed();
   };
   const draw = () => {
-    refill(body, state.way === "examples" ? byExamples(state, touched, draw) : asked(state, touched));
+    refill(body, state.way === "examples" ? byExamples(state, choices.min_examples, touched, draw) : asked(state, touched));
   };
-  const way = segmented(t("prompt.way"), WAYS.map((one) => [one, t(`way.${one}`)]), state.way, setWay, { disabled: Boolean(wish.way) });
-  const form = segmented(t("prompt.form"), FORMS.map((one) => [one, t(`form.${one}`)]), state.form, setForm, { disabled: Boolean(wish.form) });
-  const useCase = select([["", t("choose")], ...USE_CASES.map((one) => [one, t(`case.${one}`)])], state.use_case, {
+  // A few-shot prompt asks by examples: who is told to write one, or to ask otherwise, has no choice in the other either.
+  const forms = choices.forms.filter((one) => one !== "few-shot" || (wish.way ?? "examples") === "examples");
+  const way = segmented(t("prompt.way"), choices.ways.map((one) => [one, t(`way.${one}`)]), state.way, setWay, {
+    disabled: Boolean(wish.way) || wish.form === "few-shot",
+  });
+  const form = segmented(t("prompt.form"), forms.map((one) => [one, t(`form.${one}`)]), state.form, setForm, { disabled: Boolean(wish.form) });
+  const useCase = select([["", t("choose")], ...choices.use_cases.map((one) => [one, t(`case.${one}`)])], state.use_case, {
     disabled: Boolean(wish.use_case),
     onchange: () => {
       state.use_case = useCase.value;
@@ -61,7 +58,7 @@ export function prompt(task, saved, answer, changed) {
     changed();
   });
   draw();
-  refill(preview, h("span.role", {}, t("prompt.preview")), textView(asText(state) || "…"));
+  show();
   return {
     element: h(
       "section.card.editor",
@@ -85,21 +82,21 @@ export function prompt(task, saved, answer, changed) {
   };
 }
 
-function start(wish, from) {
+function start(wish, from, choices) {
   const given = from ?? {};
   const one = (value, list, otherwise) => (list.includes(value) ? value : otherwise);
-  const form = wish.form ?? one(given.form, FORMS, "plain");
+  const form = wish.form ?? one(given.form, choices.forms, "plain");
   const examples = Array.isArray(given.examples) ? given.examples : [];
   const state = {
     form,
-    way: wish.way ?? (form === "few-shot" ? "examples" : one(given.way, WAYS, "direct")),
-    use_case: wish.use_case ?? one(given.use_case, USE_CASES, ""),
+    way: wish.way ?? (form === "few-shot" ? "examples" : one(given.way, choices.ways, "direct")),
+    use_case: wish.use_case ?? one(given.use_case, choices.use_cases, ""),
     text: String(given.text ?? ""),
     examples: examples.map((two) => ({ query: String(two?.query ?? ""), response: String(two?.response ?? "") })),
     query: String(given.query ?? ""),
     note: String(given.note ?? ""),
   };
-  while (state.examples.length < MIN_EXAMPLES) state.examples.push({ query: "", response: "" });
+  while (state.examples.length < choices.min_examples) state.examples.push({ query: "", response: "" });
   return state;
 }
 
@@ -121,7 +118,7 @@ function asked(state, touched) {
   return field(t(`prompt.text.${state.way}`), area, t(`prompt.hint.${state.way}`));
 }
 
-function byExamples(state, touched, draw) {
+function byExamples(state, fewest, touched, draw) {
   const redraw = () => {
     draw();
     touched();
@@ -133,7 +130,7 @@ function byExamples(state, touched, draw) {
       h("legend", {}, t("prompt.example", { n: k + 1 })),
       field(t("prompt.query"), box(example, "query", touched, { rows: 2, "data-field": `query-${k}` })),
       field(t("prompt.response"), box(example, "response", touched, { rows: 2, "data-field": `response-${k}` })),
-      state.examples.length > MIN_EXAMPLES
+      state.examples.length > fewest
         ? h("button.quiet", { type: "button", onclick: () => (state.examples.splice(k, 1), redraw()) }, t("prompt.remove", { n: k + 1 }))
         : null,
     ),

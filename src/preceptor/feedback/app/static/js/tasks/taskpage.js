@@ -41,10 +41,11 @@ const EDITORS = { demonstration, prompt, ranking, comparison };
 /**
  * @param {HTMLElement} main
  * @param {object} view TaskView
+ * @param {object} choices the fixed lists of the server
  * @param {{next: () => void, correcting?: boolean}} way
  * @returns {() => Promise<void> | null} what to do when the page is left; the draft may be on its way to the server
  */
-export function taskPage(main, view, { next, correcting = false }) {
+export function taskPage(main, view, choices, { next, correcting = false }) {
   const { task } = view;
   const draft = new Draft(task.assignment, correcting ? null : task.draft, () => clock.seconds(), !correcting);
   const clock = new Clock(draft.kept?.seconds ?? 0);
@@ -53,7 +54,7 @@ export function taskPage(main, view, { next, correcting = false }) {
     sending.cancel();
     showMissing();
   };
-  const editor = EDITORS[task.kind](task, draft.kept?.content ?? null, view.answer, changed);
+  const editor = EDITORS[task.kind](task, draft.kept?.content ?? null, view.answer, changed, choices);
   const help = guidelines(task.kind, task.guideline_version);
   const markdown = h("button", { type: "button", "aria-pressed": String(markdownShown()), onclick: turnMarkdown }, t("text.markdown"));
   const foot = taskbar({ correcting, submit: () => sending.go(), skip: askSkip, release: giveBack });
@@ -77,11 +78,10 @@ export function taskPage(main, view, { next, correcting = false }) {
   }
 
   async function askSkip() {
-    const { skip_reasons: reasons } = await api.getChoices();
     const given = await askReason({
       title: t("skip.title"),
       text: t("skip.text"),
-      options: reasons.map((reason) => [reason, tOr(`skip.${reason}`, reason)]),
+      options: choices.skip_reasons.map((reason) => [reason, tOr(`skip.${reason}`, reason)]),
       noteLabel: t("note"),
       action: t("skip"),
     });

@@ -16,9 +16,9 @@ export async function work(main, [queue = ""]) {
   const step = async () => {
     close?.();
     close = null;
-    const view = await api.nextTask(queue || null);
+    const [view, choices] = await Promise.all([api.nextTask(queue || null), api.getChoices()]);
     if (left) return;
-    close = view.task ? taskPage(main, view, { next }) : nothing(main, queue);
+    close = view.task ? taskPage(main, view, choices, { next }) : nothing(main, queue);
   };
   const next = async () => {
     try {
@@ -36,12 +36,12 @@ export async function work(main, [queue = ""]) {
 
 /** A task by its assignment: to go on with, to correct, or to look at. */
 export async function past(main, [assignment = ""]) {
-  const view = await api.getTask(assignment);
+  const [view, choices] = await Promise.all([api.getTask(assignment), api.getChoices()]);
   const back = () => {
     location.hash = "#/history";
   };
   if (view.state === "skipped" || view.state === "withdrawn") return settled(main, view);
-  return taskPage(main, view, { next: back, correcting: view.state === "done" });
+  return taskPage(main, view, choices, { next: back, correcting: view.state === "done" });
 }
 
 function nothing(main, queue) {
