@@ -2,6 +2,7 @@
 
 import * as api from "../lib/api.js";
 import { notice, tried } from "../lib/announce.js";
+import { copy } from "../lib/controls.js";
 import { field, h, refill, select, table } from "../lib/dom.js";
 import { t, tOr, when } from "../lib/i18n.js";
 import { me } from "../lib/me.js";
@@ -82,8 +83,8 @@ function inviting(roles, again) {
     async () => {
       const said = await api.invite({ role: role.value, note: note.value, days: Number(days.value) });
       const link = new URL(said.path, location.origin).href;
-      const box = h("input.link-box", { type: "text", readonly: true, value: link, "aria-label": t("invite.link"), onfocus: () => box.select() });
-      refill(made, h("p", {}, t("invite.once")), h("div.row.tight", {}, box, h("button", { type: "button", onclick: () => copy(box, link) }, t("conflict.copy"))));
+      const box = h("input", { type: "text", readonly: true, value: link, "aria-label": t("invite.link"), onfocus: () => box.select() });
+      refill(made, h("p", {}, t("invite.once")), h("div.row.tight", {}, box, h("button", { type: "button", onclick: () => copy(box) }, t("copy"))));
       note.value = "";
       await refreshed();
     },
@@ -95,14 +96,4 @@ function inviting(roles, again) {
     document.querySelector(".made").replaceChildren(...kept);
   }
   return [form, made];
-}
-
-async function copy(box, link) {
-  box.select();
-  try {
-    await navigator.clipboard.writeText(link);
-    notice(t("conflict.copied"));
-  } catch {
-    notice(t("conflict.select"), "bad");
-  }
 }

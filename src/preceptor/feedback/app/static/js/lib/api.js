@@ -161,4 +161,4 @@ export const screening = () => call("GET", "/api/admin/screening");
 export const recordScreening = (body) => call("POST", "/api/admin/screening", body);
 export const texts = () => call("GET", "/api/admin/texts");
 export const publish = (body) => call("POST", "/api/admin/texts", body);
-export const audit = (before) => call("GET", `/api/admin/audit${query({ before, limit: 100 })}`);
+export const audit = (before, limit) => call("GET", `/api/admin/audit${query({ before, limit })}`);

@@ -1,6 +1,7 @@
 /** Controls that several pages use. */
 
-import { growing, h, newId } from "./dom.js";
+import { notice, tried } from "./announce.js";
+import { growing, h, newId, refill } from "./dom.js";
 import { t } from "./i18n.js";
 
 /**
@@ -11,9 +12,9 @@ import { t } from "./i18n.js";
  * @param {any} value
  * @param {(value: any) => void} changed
  * @param {object} [look]
- * @returns {HTMLElement & {set: (value: any) => void}}
+ * @returns {HTMLElement & {set: (value: any) => void, inputs: HTMLInputElement[]}}
  */
-export function segmented(legend, options, value, changed, { hiddenLegend = false, disabled = false, ends = null } = {}) {
+export function segmented(legend, options, value, changed, { disabled = false, ends = null } = {}) {
   const name = newId("choice");
   const inputs = options.map(([key]) =>
     h("input", { type: "radio", name, value: key, checked: key === value, disabled, onchange: () => changed(key) }),
@@ -21,7 +22,7 @@ export function segmented(legend, options, value, changed, { hiddenLegend = fals
   const group = h(
     "fieldset.segmented",
     {},
-    h(`legend${hiddenLegend ? ".sr" : ""}`, {}, legend),
+    h("legend", {}, legend),
     h(
       "div.segments",
       {},
@@ -41,6 +42,39 @@ export function noteField(value, changed) {
   const field = h("div.field", {}, h("label", { for: box.id }, t("note")), box);
   field.box = box;
   return field;
+}
+
+/** Copy what is in a box. */
+export async function copy(box) {
+  box.select();
+  try {
+    await navigator.clipboard.writeText(box.value);
+    notice(t("copied"));
+  } catch {
+    notice(t("copy.select"), "bad"); // not over plain http: the text is selected
+  }
+}
+
+/**
+ * A list that is read in parts, and a button for the next one.
+ *
+ * @param {number} atOnce how many `load` gives while there are more
+ * @param {(last: any) => Promise<any[]>} load what comes after the last one we have; undefined if we have none
+ * @param {(all: any[]) => HTMLElement} draw
+ * @returns {Promise<HTMLElement[]>}
+ */
+export async function listInParts(atOnce, load, draw) {
+  const all = [];
+  const list = h("div", {});
+  const more = h("button", { type: "button", onclick: () => tried(next) }, t("more"));
+  const next = async () => {
+    const found = await load(all.at(-1));
+    all.push(...found);
+    more.hidden = found.length < atOnce;
+    refill(list, draw(all));
+  };
+  await next();
+  return [list, more];
 }
 
 /** Save a text as a file. */

@@ -1,7 +1,8 @@
 /** What I did, and a way back to it. */
 
 import * as api from "../lib/api.js";
-import { fill, h, refill, table } from "../lib/dom.js";
+import { listInParts } from "../lib/controls.js";
+import { h, refill, table } from "../lib/dom.js";
 import { duration, t, tOr, when } from "../lib/i18n.js";
 import { titled } from "../shell.js";
 
@@ -9,17 +10,8 @@ const AT_ONCE = 50;
 
 export async function historyPage(main) {
   titled(t("history.title"));
-  const list = h("div", {});
-  const more = h("button", { type: "button", hidden: true, onclick: () => next() }, t("more"));
-  const all = [];
-  const next = async () => {
-    const { tasks } = await api.history(all.at(-1)?.judgement ?? null, AT_ONCE);
-    all.push(...tasks);
-    refill(list, pastTable(all));
-    more.hidden = tasks.length < AT_ONCE;
-  };
-  await next();
-  fill(refill(main), h("div.page", {}, h("h1", {}, t("history.title")), list, more));
+  const load = async (last) => (await api.history(last?.judgement, AT_ONCE)).tasks;
+  refill(main, h("div.page", {}, h("h1", {}, t("history.title")), await listInParts(AT_ONCE, load, pastTable)));
 }
 
 /** Past tasks as a table. */

@@ -8,11 +8,12 @@ import { titled } from "../shell.js";
 import { pastTable } from "./history.js";
 
 const RECENT = 5;
-const COUNTED_TO = 1000;
+const LOOKED_AT = 20; // of the last tasks, for what a reviewer returned
+const COUNTED_TO = 1000; // what the server counts up to
 
 export async function home(main) {
   titled(t("home.title"));
-  const [{ queues }, { tasks }] = await Promise.all([api.queues(), api.history(null, 20)]);
+  const [{ queues }, { tasks }] = await Promise.all([api.queues(), api.history(null, LOOKED_AT)]);
   const can = queues.filter((queue) => queue.held || queue.available);
   const held = queues.some((queue) => queue.held);
   const returned = tasks.filter((task) => task.state === "withdrawn");

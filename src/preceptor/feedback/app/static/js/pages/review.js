@@ -1,6 +1,7 @@
 /** For reviewers: where labelers disagree, and what came in last. */
 
 import * as api from "../lib/api.js";
+import { listInParts } from "../lib/controls.js";
 import { field, h, refill, select, table } from "../lib/dom.js";
 import { duration, percent, t, tOr, when } from "../lib/i18n.js";
 import { titled } from "../shell.js";
@@ -58,17 +59,8 @@ async function showDisagreements(body, queue) {
 }
 
 async function showLatest(body, queue) {
-  const all = [];
-  const list = h("div", {});
-  const more = h("button", { type: "button", hidden: true, onclick: () => next() }, t("more"));
-  const next = async () => {
-    const { judgements } = await api.judgements({ queue, limit: AT_ONCE, before: all.at(-1)?.judgement });
-    all.push(...judgements);
-    more.hidden = judgements.length < AT_ONCE;
-    refill(list, latestTable(all));
-  };
-  refill(body, list, more);
-  await next();
+  const load = async (last) => (await api.judgements({ queue, limit: AT_ONCE, before: last?.judgement })).judgements;
+  refill(body, await listInParts(AT_ONCE, load, latestTable));
 }
 
 function latestTable(judgements) {

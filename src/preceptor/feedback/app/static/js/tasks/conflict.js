@@ -1,7 +1,6 @@
 /** A task that was refused as too late: the words stay, and can be taken along. */
 
-import { notice } from "../lib/announce.js";
-import { saveFile } from "../lib/controls.js";
+import { copy, saveFile } from "../lib/controls.js";
 import { openDialog } from "../lib/dialog.js";
 import { h, newId } from "../lib/dom.js";
 import { t } from "../lib/i18n.js";
@@ -14,15 +13,6 @@ import { t } from "../lib/i18n.js";
  */
 export function conflict(message, text, task, next) {
   const box = h("textarea", { rows: 10, readonly: true, value: text, dir: "auto", id: newId("kept") });
-  const copy = async () => {
-    box.select();
-    try {
-      await navigator.clipboard.writeText(text);
-      notice(t("conflict.copied"));
-    } catch {
-      notice(t("conflict.select"), "bad"); // not over plain http: the text is selected
-    }
-  };
   const dialog = openDialog(
     t("conflict.title"),
     [
@@ -31,7 +21,7 @@ export function conflict(message, text, task, next) {
       h(
         "div.buttons",
         {},
-        h("button", { type: "button", onclick: copy }, t("conflict.copy")),
+        h("button", { type: "button", onclick: () => copy(box) }, t("copy")),
         h("button", { type: "button", onclick: () => saveFile(`preceptor-${task.kind}-${task.assignment.slice(0, 8)}.txt`, text) }, t("conflict.save")),
         h(
           "button.primary",
