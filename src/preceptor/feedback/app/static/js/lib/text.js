@@ -15,21 +15,20 @@ import { recall, remember } from "./memory.js";
 const HIDDEN = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff]|[\u{e0000}-\u{e007f}]/gu;
 
 let asMarkdown = recall("markdown") === true;
-const shown = new Set();
+const shown = new WeakMap(); // the text of an element
 
-/** Whether texts are shown as Markdown now. */
-export function markdownShown() {
-  return asMarkdown;
-}
-
-/** Show everything on the page as Markdown, or as text. */
-export function toggleMarkdown() {
-  asMarkdown = !asMarkdown;
-  remember("markdown", asMarkdown);
-  for (const view of [...shown]) {
-    if (view.element.isConnected) view.draw();
-    else shown.delete(view);
-  }
+/** The button that shows everything on the page as Markdown, or as text. */
+export function markdownButton() {
+  const label = () => button.setAttribute("aria-pressed", String(asMarkdown));
+  const toggle = () => {
+    asMarkdown = !asMarkdown;
+    remember("markdown", asMarkdown);
+    label();
+    for (const element of document.querySelectorAll(".text")) if (shown.has(element)) draw(element, shown.get(element));
+  };
+  const button = h("button", { type: "button", onclick: toggle }, t("text.markdown"));
+  label();
+  return button;
 }
 
 /** The pieces of a text: strings, and marks for hidden characters. */
@@ -46,12 +45,11 @@ export function pieces(text) {
   return parts.filter((part) => part !== "");
 }
 
-/** An element that shows a text as the toggle says. */
-export function textView(text, attributes = {}) {
-  const element = h("div.text", { dir: "auto", ...attributes });
-  const view = { element, draw: () => draw(element, text) };
-  shown.add(view);
-  view.draw();
+/** An element that shows a text as the button says. */
+export function textView(text) {
+  const element = h("div.text", { dir: "auto" });
+  shown.set(element, text);
+  draw(element, text);
   return element;
 }
 
@@ -72,7 +70,7 @@ async function draw(element, text) {
 // Texts that are asked for in the same moment go in one request.
 const known = new Map();
 let waiting = [];
-const AT_ONCE = 20;
+const AT_ONCE = 20; // the server takes no more
 
 function rendered(text) {
   if (!known.has(text)) {

@@ -3,7 +3,7 @@
 import * as api from "../lib/api.js";
 import { h, refill } from "../lib/dom.js";
 import { duration, number, percent, t, tOr, when } from "../lib/i18n.js";
-import { conversation, markdownShown, textView, toggleMarkdown } from "../lib/text.js";
+import { conversation, markdownButton, textView } from "../lib/text.js";
 import { letter } from "../ranking/boardview.js";
 import { titled } from "../shell.js";
 import { judgementActions } from "./verdicts.js";
@@ -11,18 +11,6 @@ import { judgementActions } from "./verdicts.js";
 export async function reviewItem(main, number_) {
   const item = await api.reviewItem(number_);
   titled(t("review.item", { item: item.item }));
-  const markdown = h(
-    "button",
-    {
-      type: "button",
-      "aria-pressed": String(markdownShown()),
-      onclick: () => {
-        toggleMarkdown();
-        markdown.setAttribute("aria-pressed", String(markdownShown()));
-      },
-    },
-    t("text.markdown"),
-  );
   refill(
     main,
     h(
@@ -33,7 +21,7 @@ export async function reviewItem(main, number_) {
         {},
         h("h1", {}, t("review.item", { item: item.item })),
         h("span.muted.progress", {}, `${item.queue} · ${t(`kind.${item.kind}`)}${item.honeypot ? ` · ${t("honeypot")}` : ""}`),
-        h("div.tools", {}, markdown, h("a.button", { href: `#/review/disagreements/${encodeURIComponent(item.queue)}` }, t("review.back"))),
+        h("div.tools", {}, markdownButton(), h("a.button", { href: `#/review/disagreements/${encodeURIComponent(item.queue)}` }, t("review.back"))),
       ),
       item.messages.length ? h("section.card.asked", { "aria-label": t("prompt"), tabindex: 0 }, conversation(item.messages)) : null,
       item.responses.length && item.judgements.some((one) => one.ranks) ? sideBySide(item) : written(item),

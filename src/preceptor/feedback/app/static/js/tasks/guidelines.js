@@ -21,7 +21,6 @@ export function guidelines(kind, version) {
   const button = h("button", { type: "button", "aria-controls": "guidelines" }, t("guidelines"));
   const show = (open) => {
     panel.hidden = !open;
-    panel.parentElement?.classList.toggle("with-guidelines", open);
     button.setAttribute("aria-expanded", String(open));
   };
   const toggle = () => {
@@ -31,10 +30,9 @@ export function guidelines(kind, version) {
     if (open && !WIDE.matches) panel.scrollIntoView({ block: "start" });
   };
   button.addEventListener("click", toggle);
-  const start = () => show(WIDE.matches ? recall("guidelines") !== false : recall("guidelines-narrow") === true);
-  start();
+  show(WIDE.matches ? recall("guidelines") !== false : recall("guidelines-narrow") === true);
   load(kind, version, body);
-  return { panel, button, toggle, start };
+  return { panel, button, toggle };
 }
 
 async function load(kind, version, body) {

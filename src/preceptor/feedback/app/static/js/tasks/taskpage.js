@@ -12,7 +12,7 @@ import { h, refill } from "../lib/dom.js";
 import { Draft } from "../lib/drafts.js";
 import { duration, t, tOr } from "../lib/i18n.js";
 import { bindKeys } from "../lib/keys.js";
-import { conversation, markdownShown, toggleMarkdown } from "../lib/text.js";
+import { conversation, markdownButton } from "../lib/text.js";
 import { ranking } from "../ranking/editor.js";
 import { titled } from "../shell.js";
 import { comparison } from "./comparison.js";
@@ -56,7 +56,7 @@ export function taskPage(main, view, choices, { next, correcting = false }) {
   };
   const editor = EDITORS[task.kind](task, draft.kept?.content ?? null, view.answer, changed, choices);
   const help = guidelines(task.kind, task.guideline_version);
-  const markdown = h("button", { type: "button", "aria-pressed": String(markdownShown()), onclick: turnMarkdown }, t("text.markdown"));
+  const markdown = markdownButton();
   const foot = taskbar({ correcting, submit: () => sending.go(), skip: askSkip, release: giveBack });
   const sending = sender({ task, editor, clock, draft, foot, correcting, next });
   const stopLock = correcting ? () => {} : keepLock(task, view.now, (words) => foot.say(words));
@@ -65,13 +65,8 @@ export function taskPage(main, view, choices, { next, correcting = false }) {
     { key: "enter", ctrl: true, does: "keys.submit", run: () => sending.go() },
     ...(correcting ? [] : [{ key: "x", does: "keys.skip", run: askSkip }]),
     { key: "g", does: "keys.guidelines", run: () => help.toggle() },
-    { key: "r", does: "keys.markdown", run: turnMarkdown },
+    { key: "r", does: "keys.markdown", run: () => markdown.click() },
   ]);
-
-  function turnMarkdown() {
-    toggleMarkdown();
-    markdown.setAttribute("aria-pressed", String(markdownShown()));
-  }
 
   function showMissing() {
     foot.missing(editor.missing());
@@ -119,7 +114,6 @@ export function taskPage(main, view, choices, { next, correcting = false }) {
     editor.side ?? null,
   );
   refill(main, layout, foot.element);
-  help.start();
   heading.focus({ preventScroll: true });
   scrollTo(0, 0);
   showMissing();
