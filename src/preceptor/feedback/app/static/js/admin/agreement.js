@@ -5,8 +5,6 @@ import { h, refill, table } from "../lib/dom.js";
 import { number, percent, t, tOr } from "../lib/i18n.js";
 import { coefficient, interval, queueChoice } from "./parts.js";
 
-const KINDS = ["ranking", "comparison"];
-
 export async function agreementTab(body, { queue, queues }) {
   const report = await api.agreement(queue);
   const compared = queues.find((one) => one.name === queue)?.kind === "comparison";
@@ -14,7 +12,7 @@ export async function agreementTab(body, { queue, queues }) {
   const { overall } = report;
   refill(
     body,
-    queueChoice("agreement", queues, queue, KINDS),
+    queueChoice("agreement", queues, queue),
     h(
       "dl.figures",
       {},

@@ -4,11 +4,11 @@ import * as api from "../lib/api.js";
 import { notice } from "../lib/announce.js";
 import { field, h, refill, select } from "../lib/dom.js";
 import { number, t } from "../lib/i18n.js";
-import { actionForm } from "./parts.js";
+import { actionForm, JUDGING } from "./parts.js";
 
 const IMPORTS = ["samples", "prompts", "honeypots", "demonstrations", "rankings", "comparisons", "ratings"];
 const EXPORTS = ["rankings", "ratings", "demonstrations", "comparisons", "prompts"];
-const QUEUE_KINDS = { samples: ["ranking", "comparison"], honeypots: ["ranking", "comparison"], prompts: ["demonstration"] };
+const QUEUE_KINDS = { samples: JUDGING, honeypots: JUDGING, prompts: ["demonstration"] };
 
 export async function dataTab(body, { queues }) {
   refill(

@@ -18,9 +18,9 @@ export async function progressTab(body, { queues }) {
       "dl.figures",
       {},
       figure(t("progress.done"), `${number(done)} / ${number(slots)}`, slots ? percent(done / slots) : ""),
-      figure(t("progress.week"), number(week), t("progress.labelers", { n: new Set(lately.labelers.map((row) => row.labeler)).size })),
+      figure(t("progress.lately", { days: DAYS }), number(week), t("progress.labelers", { n: new Set(lately.labelers.map((row) => row.labeler)).size })),
       figure(t("progress.locked"), number(queues.reduce((sum, queue) => sum + queue.locked, 0)), ""),
-      figure(t("progress.left"), week ? t("progress.days", { n: Math.ceil((slots - done) / (week / DAYS)) }) : "–", t("progress.pace")),
+      figure(t("progress.left"), week ? t("progress.days", { n: Math.ceil((slots - done) / (week / DAYS)) }) : "–", t("progress.pace", { days: DAYS })),
     ),
     h("h2", {}, t("admin.queues")),
     table(
@@ -40,7 +40,7 @@ export async function progressTab(body, { queues }) {
     h("h2", {}, t("progress.throughput")),
     table(
       t("progress.throughput"),
-      [t("labeler"), t("kind"), t("progress.total"), t("progress.lastDays", { n: DAYS }), t("progress.median"), t("progress.last")],
+      [t("labeler"), t("kind"), t("progress.total"), t("progress.lately", { days: DAYS }), t("progress.median"), t("progress.last")],
       ever.labelers.map((row) => [
         row.labeler,
         t(`kind.${row.kind}`),

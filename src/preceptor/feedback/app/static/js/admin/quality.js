@@ -9,17 +9,15 @@ import { actionForm, interval, passed, queueChoice } from "./parts.js";
 const MEANS = new Set(["demonstrations", "groups"]); // these are no shares
 
 export async function qualityTab(body, { queue, queues }) {
-  const [habits, pots, screened, choices, { people }] = await Promise.all([
+  const [habits, pots, screened, choices] = await Promise.all([
     api.bias(queue),
     api.honeypots(queue),
     api.screening(),
     api.getChoices(),
-    api.people(),
   ]);
-  const labelers = people.filter((person) => person.role === "labeler" && person.kind !== "imported");
   refill(
     body,
-    queueChoice("quality", queues, queue, ["ranking", "comparison"]),
+    queueChoice("quality", queues, queue),
     h("h2", {}, t("bias.title")),
     h("p.hint", {}, t("bias.text")),
     table(
@@ -54,7 +52,7 @@ export async function qualityTab(body, { queue, queues }) {
       ]),
       t("progress.nobody"),
     ),
-    labelers.length ? entry(labelers, choices.criteria, () => qualityTab(body, { queue, queues })) : null,
+    screened.labelers.length ? entry(screened.labelers, choices.criteria, () => qualityTab(body, { queue, queues })) : null,
   );
 }
 
@@ -72,7 +70,7 @@ function score(name, found) {
 }
 
 function entry(labelers, criteria, done) {
-  const who = select(labelers.map((person) => [person.id, person.name]), labelers[0].id);
+  const who = select(labelers.map((row) => [row.person, row.labeler]), labelers[0].person);
   const what = select(Object.keys(criteria).map((name) => [name, t(`screen.${name}`)]), "demonstrations");
   const value = h("input", { type: "number", step: "any", min: 0, required: true });
   const groups = h("input", { type: "text" });

@@ -78,11 +78,11 @@ function creation(choices, again) {
 }
 
 function wishes(queues, choices) {
-  const any = (list, words) => [["", t("wish.any")], ...list.map((one) => [one, t(`${words}.${one}`)])];
+  const any = (list, words) => [["", t("wish.any")], ...list.map((one) => [one, words(one)])];
   const queue = select(queues.map((one) => [one.name, one.name]), queues[0].name);
-  const form = select(any(choices.forms, "form"), "");
-  const way = select(any(choices.ways, "way"), "");
-  const useCase = select(any(choices.use_cases, "case"), "");
+  const form = select(any(choices.forms, (one) => t(`form.${one}`)), "");
+  const way = select(any(choices.ways, (one) => t(`way.${one}`)), "");
+  const useCase = select(any(choices.use_cases, (one) => t(`case.${one}`)), "");
   const hint = h("input", { type: "text", maxlength: 1000, dir: "auto" });
   const copies = h("input", { type: "number", min: 1, max: 10000, value: 1, required: true });
   return actionForm(

@@ -10,20 +10,18 @@ import { t } from "./i18n.js";
  * @param {any[]} content
  * @param {object} [options]
  * @param {boolean} [options.wide]
- * @param {boolean} [options.modalOnly] no way out but its own buttons
  * @param {() => void} [options.closed]
  * @returns {HTMLDialogElement}
  */
-export function openDialog(title, content, { wide = false, modalOnly = false, closed = null } = {}) {
+export function openDialog(title, content, { wide = false, closed = null } = {}) {
   const head = h("h2", { id: newId("title") }, title);
   const close = h("button.icon", { type: "button", "aria-label": t("close"), onclick: () => dialog.close() }, "×");
   const dialog = h(
     `dialog${wide ? ".wide" : ""}`,
     { "aria-labelledby": head.id },
-    h("div.dialog-head", {}, head, modalOnly ? null : close),
+    h("div.dialog-head", {}, head, close),
     content,
   );
-  if (modalOnly) dialog.addEventListener("cancel", (event) => event.preventDefault());
   dialog.addEventListener("close", () => {
     dialog.remove();
     closed?.();

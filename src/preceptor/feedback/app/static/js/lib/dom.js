@@ -2,7 +2,7 @@
  * Building the page. Everything that is shown goes through `h` and ends in text nodes: no string ever becomes HTML here.
  */
 
-const PROPERTIES = new Set(["value", "checked", "disabled", "hidden", "selected", "open", "indeterminate"]);
+const PROPERTIES = new Set(["value", "checked", "disabled", "hidden", "selected"]);
 
 /**
  * An element. `h("button.primary", {type: "button", onclick: go}, "Go")`. Children that are null or false are left out.
@@ -44,7 +44,7 @@ export function refill(element, ...children) {
 let count = 0;
 
 /** An id that nothing else on the page has. */
-export function newId(prefix = "id") {
+export function newId(prefix) {
   count += 1;
   return `${prefix}-${count}`;
 }

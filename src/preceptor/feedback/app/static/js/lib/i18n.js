@@ -39,13 +39,13 @@ export function useLanguage(name) {
  * @param {Object<string, string | number>} [values]
  */
 export function t(key, values = {}) {
-  const found = WORDS[language][key] ?? WORDS.en[key] ?? key;
+  const found = WORDS[language][key] ?? key;
   const [one, many] = found.includes("|") ? found.split("|") : [found, found];
   const words = String(values.n) === "1" ? one : many;
   return words.replace(/\{(\w+)\}/g, (whole, name) => (name in values ? String(values[name]) : whole));
 }
 
-/** Whether there are words for a key: for names that come from the server. */
+/** The words for a key, or the fallback if there are none: for names that come from the server. */
 export function tOr(key, fallback) {
   return key in WORDS.en ? t(key) : fallback;
 }

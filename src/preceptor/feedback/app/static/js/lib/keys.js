@@ -13,12 +13,12 @@ import { recall, remember } from "./memory.js";
  * @property {string} key as in KeyboardEvent.key, lower case: "j", "arrowup", "enter"; or "digit" for 1 to 9
  * @property {boolean} [shift]
  * @property {boolean} [ctrl] or Command; such keys work in text fields as well
+ * @property {string} [shown] how it is written, where that is not its name
  * @property {string} does the key of its words
  * @property {(digit: number) => void} run
  */
 
 let bound = [];
-let listHidden = null;
 
 /** Offer keys; returns how to take them back. */
 export function bindKeys(keys) {
@@ -65,20 +65,19 @@ document.addEventListener("keydown", (event) => {
 });
 
 /** Whether keys without Ctrl work. */
-export function singleKeys() {
+function singleKeys() {
   return recall("single-keys") !== false;
 }
 
 /** How a key is written. */
-export function keyName(one) {
+function keyName(one) {
   const names = { arrowup: "↑", arrowdown: "↓", enter: "Enter", backspace: "Backspace" };
   const key = one.shown ?? names[one.key] ?? one.key.toUpperCase();
   return [one.ctrl ? "Ctrl" : null, one.shift ? "Shift" : null, key].filter(Boolean);
 }
 
 function showKeys() {
-  if (listHidden) return;
-  const rows = [...bound.filter((one) => one.does), HELP].map((one) =>
+  const rows = [...bound, HELP].map((one) =>
     h("div.key-row", {}, h("dt", {}, keyName(one).map((name) => h("kbd", {}, name))), h("dd", {}, t(one.does))),
   );
   const toggle = h("input", {
@@ -86,12 +85,11 @@ function showKeys() {
     checked: singleKeys(),
     onchange: () => remember("single-keys", toggle.checked),
   });
-  const dialog = openDialog(
+  openDialog(
     t("keys.title"),
     [h("dl.keys", {}, rows), h("label.line", {}, toggle, t("keys.single")), h("p.hint", {}, t("keys.escape"))],
-    { wide: true, closed: () => (listHidden = null) },
+    { wide: true },
   );
-  listHidden = dialog;
 }
 
 const HELP = { key: "?", does: "keys.help", run: showKeys };

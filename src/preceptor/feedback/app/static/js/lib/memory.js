@@ -5,21 +5,18 @@ const PREFIX = "preceptor/";
 /** What was remembered under a name; null if nothing was. */
 export function recall(name) {
   try {
-    const found = localStorage.getItem(PREFIX + name);
-    if (found === null) return null;
-    return name === "theme" ? found : JSON.parse(found);
+    return JSON.parse(localStorage.getItem(PREFIX + name));
   } catch {
     return null;
   }
 }
 
-/** Remember a value; whether that worked. */
+/** Remember a value. */
 export function remember(name, value) {
   try {
-    localStorage.setItem(PREFIX + name, name === "theme" ? value : JSON.stringify(value));
-    return true;
+    localStorage.setItem(PREFIX + name, JSON.stringify(value));
   } catch {
-    return false;
+    // it is not remembered
   }
 }
 

@@ -1,6 +1,6 @@
 /** The board beside the outputs: levels from the best down, and what is not ranked yet. */
 
-import { fill, h, newId, refill } from "../lib/dom.js";
+import { h, refill } from "../lib/dom.js";
 import { t } from "../lib/i18n.js";
 import * as board from "./board.js";
 import { draggable } from "./drag.js";
@@ -19,24 +19,20 @@ export function letter(card) {
  * @param {() => {levels: number[][], overalls: (number | null)[]}} of.state
  * @param {(levels: number[][], card: number) => void} of.move told the new levels and who moved
  * @param {(card: number) => void} of.go to the card itself
+ * @returns {{element: HTMLElement, draw: () => void, makeDraggable: (handle: HTMLElement, card: number) => void}}
  */
 export function boardView({ outputs, state, move, go }) {
-  const list = h("ol.levels", { "aria-label": t("rank.levels") });
-  const pool = h("ul.pool", { "data-drop": "pool", "aria-label": t("rank.pool") });
-  const poolHead = h("h3", { id: newId("pool") }, t("rank.pool"));
+  const list = h("ol", { "aria-label": t("rank.levels") });
+  const pool = h("ul.pool", { "aria-label": t("rank.pool") });
+  const poolHead = h("h3", {}, t("rank.pool"));
   const element = h("div.board", {}, list, h("div.pool-box", { "data-drop": "pool" }, poolHead, pool));
-
-  const apply = (levels, card, focus) => {
-    move(levels, card);
-    if (focus) element.querySelector(`[data-chip="${card}"] [data-do="${focus}"]`)?.focus();
-  };
 
   function chip(card) {
     const { levels, overalls } = state();
     const name = letter(card);
     const rank = board.rankOf(levels, card);
     const act = (what, sign, words, change) =>
-      h("button.icon.small", { type: "button", "data-do": what, "aria-label": words, title: words, onclick: () => apply(change(levels, card), card, what) }, sign);
+      h("button.icon.small", { type: "button", "data-do": what, "aria-label": words, title: words, onclick: () => move(change(levels, card), card) }, sign);
     const label = t("rank.chip", {
       letter: name,
       rank: rank === null ? t("rank.not") : t("rank.is", { rank }),
@@ -62,14 +58,14 @@ export function boardView({ outputs, state, move, go }) {
     const { levels } = state();
     const [kind, number] = place.dataset.drop.split(":");
     const index = Number(number);
-    if (kind === "pool") return { mark: element.querySelector(".pool-box"), drop: () => apply(board.without(levels, card), card) };
-    const gap = (k) => ({ mark: element.querySelector(`[data-drop="gap:${k}"]`), drop: () => apply(board.between(levels, card, k), card) });
+    if (kind === "pool") return { mark: element.querySelector(".pool-box"), drop: () => move(board.without(levels, card), card) };
+    const gap = (k) => ({ mark: element.querySelector(`[data-drop="gap:${k}"]`), drop: () => move(board.between(levels, card, k), card) });
     if (kind === "gap") return gap(index);
     const rim = place.getBoundingClientRect();
     const at = (y - rim.top) / rim.height;
     if (at < EDGE) return gap(index);
     if (at > 1 - EDGE) return gap(index + 1);
-    return { mark: place, drop: () => apply(board.onLevel(levels, card, index), card) };
+    return { mark: place, drop: () => move(board.onLevel(levels, card, index), card) };
   }
 
   function makeDraggable(handle, card) {
@@ -88,7 +84,7 @@ export function boardView({ outputs, state, move, go }) {
     levels.forEach((level, k) => {
       list.append(h("li.gap", { "data-drop": `gap:${k}`, "aria-hidden": "true" }));
       const words = level.length > 1 ? t("rank.levelTie", { rank: k + 1 }) : t("rank.level", { rank: k + 1 });
-      fill(list, h("li.level", { "data-drop": `level:${k}`, "aria-label": words },
+      list.append(h("li.level", { "data-drop": `level:${k}`, "aria-label": words },
         h("span.rank", { "aria-hidden": "true" }, k + 1),
         h("ul.chips", { "aria-label": words }, level.map(chip)),
       ));
@@ -100,6 +96,5 @@ export function boardView({ outputs, state, move, go }) {
     if (again) element.querySelector(`[data-chip="${again[0]}"] [data-do="${again[1]}"]`)?.focus();
   }
 
-  draw();
   return { element, draw, makeDraggable };
 }

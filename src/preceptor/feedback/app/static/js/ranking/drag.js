@@ -2,7 +2,7 @@
 
 const FAR = 5; // pixels until a press becomes a drag
 const EDGE = 60; // pixels from the window's edge in which the page scrolls
-const STEP = 12;
+const STEP = 12; // pixels, 60 times a second
 
 /**
  * Make something draggable.
