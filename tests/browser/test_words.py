@@ -2,13 +2,16 @@
 
 import json
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
 import preceptor.feedback.app as app
-from preceptor.feedback.schema import FLAGS
-from preceptor.feedback.tasks import SKIP_REASONS
+from preceptor.feedback.app.first import LANGUAGES
+from preceptor.feedback.app.routes.reading import CHOICES
+from preceptor.feedback.app.uploads import UPLOADS
+from preceptor.feedback.store.tables.people import PERSON_KINDS, STATUSES
 
 SCRIPTS = Path(app.__file__).parent / "static" / "js"
 LINE = re.compile(r'^  ("[^"]+"): ("(?:[^"\\]|\\.)*"),$', re.MULTILINE)
@@ -27,24 +30,28 @@ def words(*names: str) -> dict[str, str]:
     return found
 
 
-ENGLISH = words("en", "en-admin")
-CHINESE = words("zh-Hans", "zh-Hans-admin")
+WORDS = {language: words(language, f"{language}-admin") for language in LANGUAGES}
+ENGLISH = WORDS["en"]
+translated = pytest.mark.parametrize("language", [language for language in LANGUAGES if language != "en"])
 
 
-def test_both_languages_have_the_same_keys() -> None:
-    assert list(ENGLISH) == list(CHINESE)
+@translated
+def test_all_languages_have_the_same_keys(language: str) -> None:
+    assert list(ENGLISH) == list(WORDS[language])
     assert len(ENGLISH) > 300
 
 
-def test_words_have_the_same_gaps_in_both_languages() -> None:
+@translated
+def test_words_have_the_same_gaps_in_all_languages(language: str) -> None:
     gaps = re.compile(r"\{\w+\}")
     for key, text in ENGLISH.items():
         for form in text.split("|"):
-            assert sorted(gaps.findall(form)) == sorted(gaps.findall(CHINESE[key])), key
+            assert sorted(gaps.findall(form)) == sorted(gaps.findall(WORDS[language][key])), key
 
 
-def test_chinese_is_chinese() -> None:
-    same = {key for key, text in CHINESE.items() if text == ENGLISH[key]}
+@translated
+def test_what_is_translated_is_not_english(language: str) -> None:
+    same = {key for key, text in WORDS[language].items() if text == ENGLISH[key]}
     assert same <= {"text.markdown"}
 
 
@@ -56,11 +63,25 @@ def test_all_words_that_a_page_asks_for_are_there(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("start", "names"),
-    [("flag", FLAGS), ("skip", SKIP_REASONS), ("kind", ("demonstration", "prompt", "ranking", "comparison"))],
+    ("key", "names"),
+    [
+        *(("flag.{}", CHOICES.flags), ("flag.{}.long", CHOICES.flags), ("skip.{}", CHOICES.skip_reasons)),
+        *(("kind.{}", [*CHOICES.kinds, "skip"]), ("case.{}", CHOICES.use_cases), ("role.{}", CHOICES.roles)),
+        *(("form.{}", CHOICES.forms), ("way.{}", CHOICES.ways), ("screen.{}", CHOICES.criteria)),
+        *(("status.{}", STATUSES), ("people.{}", PERSON_KINDS), ("data.{}", UPLOADS)),
+    ],
 )
-def test_names_that_come_from_the_server_have_words(start: str, names: tuple[str, ...]) -> None:
-    assert [name for name in names if f"{start}.{name}" not in ENGLISH] == []
+def test_names_that_come_from_the_server_have_words(key: str, names: Iterable[str]) -> None:
+    assert [name for name in names if key.format(name) not in ENGLISH] == []
+
+
+def test_no_words_are_left_that_no_page_asks_for() -> None:
+    scripts = [path.read_text(encoding="utf-8") for path in SCRIPTS.rglob("*.js") if path.parent.name != "strings"]
+    text = "\n".join(scripts)
+    made = [re.split(r"\$\{[^}]+\}", key) for key in re.findall(r"\bt(?:Or)?\(`([^`]+)`", text)]
+    assert all(parts[0].endswith(".") for parts in made), "a key without a beginning of its own fits all words"
+    asked = re.compile("|".join(".+".join(map(re.escape, parts)) for parts in made))
+    assert [key for key in ENGLISH if f'"{key}"' not in text and not asked.fullmatch(key)] == []
 
 
 def test_no_page_makes_html_out_of_text() -> None:

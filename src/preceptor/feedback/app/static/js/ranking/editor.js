@@ -118,7 +118,7 @@ export function ranking(task, saved, answer, changed) {
       { key: "digit", shown: "1–9", shift: true, does: "keys.rank", run: (n) => move(board.toRank(state.levels, current, n), current) },
       { key: "backspace", does: "keys.unrank", run: () => move(board.without(state.levels, current), current) },
       { key: "z", does: "keys.byRatings", run: byRatings },
-      { key: "b", does: "keys.allBad", run: () => allBad.click() },
+      { key: "b", does: "allBad", run: () => allBad.click() },
       { key: "n", does: "keys.note", run: () => note.box.focus() },
       ...FLAGS.map((flag) => ({ key: FLAG_KEYS[flag], does: `flag.${flag}`, run: () => cards[current].toggleFlag(flag) })),
     ],

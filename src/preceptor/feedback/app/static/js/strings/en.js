@@ -255,8 +255,6 @@ export default {
   "keys.help": "Show these keys",
   "keys.single": "Keys without Ctrl work while I am not typing",
   "keys.escape": "Esc leaves a text field. Tab goes from one control to the next.",
-  "keys.submit": "Submit",
-  "keys.skip": "Skip this task",
   "keys.guidelines": "Show or hide the guidelines",
   "keys.markdown": "Show outputs as Markdown or as text",
   "keys.write": "Go to the text field",
@@ -269,8 +267,4 @@ export default {
   "keys.down": "Half a step down",
   "keys.unrank": "Take it out of the ranking",
   "keys.byRatings": "Order by ratings",
-  "keys.allBad": "All are bad",
-  "keys.first": "A is better",
-  "keys.second": "B is better",
-  "keys.tie": "Equally good",
 };

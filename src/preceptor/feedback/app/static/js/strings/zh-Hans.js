@@ -255,8 +255,6 @@ export default {
   "keys.help": "显示快捷键",
   "keys.single": "未输入文字时启用单键快捷键",
   "keys.escape": "按 Esc 离开文本框，按 Tab 切换控件。",
-  "keys.submit": "提交",
-  "keys.skip": "跳过此任务",
   "keys.guidelines": "显示或隐藏指南",
   "keys.markdown": "切换 Markdown 与纯文本",
   "keys.write": "转到文本框",
@@ -269,8 +267,4 @@ export default {
   "keys.down": "下移半级",
   "keys.unrank": "移出排序",
   "keys.byRatings": "按评分排序",
-  "keys.allBad": "全部都差",
-  "keys.first": "A 更好",
-  "keys.second": "B 更好",
-  "keys.tie": "一样好",
 };

@@ -31,7 +31,7 @@ export function comparison(task, saved, answer, changed) {
     changed();
   });
   mark();
-  const key = (name, value) => ({ key: name, does: `keys.${value}`, run: () => choose(value) });
+  const key = (name, value) => ({ key: name, does: `comparison.${value}`, run: () => choose(value) });
   return {
     element: h("div.editor", {}, h("div.outputs.two", {}, cards), h("section.card.verdict", {}, choice, note)),
     content: () => ({ ...state }),

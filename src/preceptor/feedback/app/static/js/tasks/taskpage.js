@@ -62,8 +62,8 @@ export function taskPage(main, view, choices, { next, correcting = false }) {
   const stopLock = correcting ? () => {} : keepLock(task, view.now, (words) => foot.say(words));
   const stopKeys = bindKeys([
     ...editor.keys,
-    { key: "enter", ctrl: true, does: "keys.submit", run: () => sending.go() },
-    ...(correcting ? [] : [{ key: "x", does: "keys.skip", run: askSkip }]),
+    { key: "enter", ctrl: true, does: "submit", run: () => sending.go() },
+    ...(correcting ? [] : [{ key: "x", does: "skip.title", run: askSkip }]),
     { key: "g", does: "keys.guidelines", run: () => help.toggle() },
     { key: "r", does: "keys.markdown", run: () => markdown.click() },
   ]);
