@@ -15,8 +15,9 @@ import torch
 
 from preceptor import cli
 from preceptor.cli import main
-from preceptor.models.checkpoint import new_model, save_model
+from preceptor.models.checkpoint import load_language_model, new_model, save_model
 from preceptor.models.config import ModelConfig
+from preceptor.models.sources import find_model
 from preceptor.text.tokenizer import Tokenizer
 from preceptor.verbs import STAGES, stage_function
 
@@ -124,6 +125,9 @@ def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
         (["tokenizer", "--corpus", "none.jsonl", "--out", "t"], ["none.jsonl", "no such file"]),
         (["tokenizer", "--corpus", ".", "--out", "t"], ["--corpus .", "not a file"]),
         (["chat", "--model", "none"], ["none", "no such model"]),
+        (["export", "--model", "none", "--out", "x.gguf"], ["none", "no such model"]),
+        (["export", "--model", "m", "--out", "d", "--precision", "f16"], ["--precision f16", "--out model.gguf"]),
+        (["export", "--model", "m", "--out", "."], ["--out .", "there already"]),
         (["import", "--model", "none.gguf", "--out", "m"], ["none.gguf", "no such model"]),
         (["evaluate", "--models", "sft", "--data", ".", "--out", "e"], ["--models sft", "NAME=MODEL"]),
         (["evaluate", "--models", "sft=none", "--data", ".", "--out", "e"], ["none", "no such model"]),
@@ -250,6 +254,15 @@ def test_chat_answers_every_line(
     assert first[0] == again[0]
     assert len(first) >= 2
     assert len(other) >= 2
+
+
+def test_an_exported_model_is_the_same_model(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("one.gguf", "merged"):
+        assert main(["export", "--model", str(model), "--out", str(tmp_path / name)]) == 0
+        assert capsys.readouterr().out == f"wrote {tmp_path / name}\n"
+        back, once = load_language_model(find_model(tmp_path / name, tmp_path / "cache")), load_language_model(model)
+        ids = torch.tensor([[1, 4, 70, 71]])
+        torch.testing.assert_close(back(ids), once(ids), atol=0, rtol=0)
 
 
 def test_a_run_from_end_to_end_of_the_command_line(

@@ -15,6 +15,7 @@ from typing import Any
 import preceptor
 from preceptor.allocation import settle
 from preceptor.errors import InputError
+from preceptor.export_model import add_export
 from preceptor.feedback_cli import add_feedback
 from preceptor.label_cli import add_label
 from preceptor.printable import printable
@@ -91,6 +92,7 @@ def build_parser() -> argparse.ArgumentParser:
             _add_inspect(verbs)
     add_prompts(verbs)
     _add_chat(verbs)
+    add_export(verbs)
     add_feedback(verbs)
     add_label(verbs)
     return parser

@@ -9,6 +9,7 @@ keys so that channels that turn together are neighbours, and it replaces Llama 3
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from preceptor.errors import InputError
 from preceptor.models.config import RopeScaling, TransformerConfig
@@ -27,7 +28,7 @@ _ARCHITECTURES: dict[str, dict[str, Any]] = {
     "gpt2": _LAYER_NORM | {"family": "gpt2", "mlp": "gelu", "position": "learned"},
     "gptneox": _LAYER_NORM | {"family": "gpt_neox", "mlp": "gelu_exact", "position": "rotary"},
 }
-_ROPE_FREQS = "rope_freqs.weight"
+ROPE_FREQS = "rope_freqs.weight"
 # Not in the metadata: every sixth layer of Gemma 3 looks at everything, the others turn by an angle of their own.
 _GEMMA_PATTERN, _GEMMA_LOCAL_THETA = 6, 10_000.0
 _GEMMA_27B_LAYERS = 62  # the one size whose scale of attention is that of the hidden size, not of a head
@@ -105,13 +106,11 @@ def _scaling(file: GGUFFile, channels: int, theta: float) -> RopeScaling | None:
     """The rotary scaling; Llama 3's is told from the factors by which it divides the frequencies."""
     kind = file.get(f"{file.architecture}.rope.scaling.type", "none")
     factor = file.get(f"{file.architecture}.rope.scaling.factor", 1.0)
-    if _ROPE_FREQS in file.names:
-        divisors = file[_ROPE_FREQS]
+    if ROPE_FREQS in file.names:
+        divisors = file[ROPE_FREQS]
         scaling = RopeScaling("llama3", float(divisors.max()))
-        frequencies = theta ** (-torch.arange(0, channels, 2) / channels)
-        if divisors.shape == frequencies.shape and torch.allclose(
-            frequencies / scaled(frequencies, scaling), divisors, rtol=1e-3
-        ):
+        expected = rope_divisors(channels, theta, scaling)
+        if divisors.shape == expected.shape and torch.allclose(expected, divisors, rtol=1e-3):
             return scaling
         raise InputError(f"{file.path}: its rotary factors (rope_freqs) are not those of Llama 3; use another file")
     if kind == "linear":
@@ -119,6 +118,12 @@ def _scaling(file: GGUFFile, channels: int, theta: float) -> RopeScaling | None:
     if kind != "none":
         raise InputError(f"{file.path}: rotary scaling {kind!r} is not supported; use another model")
     return None
+
+
+def rope_divisors(channels: int, theta: float, scaling: RopeScaling) -> Tensor:
+    """What a scaling divides the frequency of each pair of channels by; [channels / 2]."""
+    frequencies = theta ** (-torch.arange(0, channels, 2) / channels)
+    return frequencies / scaled(frequencies, scaling)
 
 
 def _neighbours_apart(heads: int) -> Storage:
@@ -131,6 +136,17 @@ def _neighbours_apart(heads: int) -> Storage:
 
 def gguf_pieces(config: TransformerConfig, file: GGUFFile) -> list[Piece]:
     """Their tensors and where they lie in ours. Raises :class:`InputError` for tensors that ours has no place for."""
+    pieces = all_pieces(config, fused="blk.0.attn_qkv.weight" in file.names)
+    spare = sorted(file.names - {piece.theirs for piece in pieces} - {ROPE_FREQS})
+    if spare:
+        raise InputError(
+            f"{file.path}: has a tensor {spare[0]}, for which this decoder has no place; use another model"
+        )
+    return pieces
+
+
+def all_pieces(config: TransformerConfig, *, fused: bool) -> list[Piece]:
+    """Every tensor of a file and where it lies in ours; ``fused``: queries, keys and values are one tensor."""
     kinds = ("weight", "bias") if config.norm == "layernorm" else ("weight",)
     pieces = [Piece("token_embd.weight", "embed.weight")]
     pieces += [Piece(f"output_norm.{kind}", f"norm.{kind}") for kind in kinds]
@@ -139,12 +155,7 @@ def gguf_pieces(config: TransformerConfig, file: GGUFFile) -> list[Piece]:
     if not config.tie_word_embeddings:
         pieces.append(Piece("output.weight", "head.weight"))
     for layer in range(config.num_hidden_layers):
-        pieces += _block(config, f"blk.{layer}.", f"blocks.{layer}.", fused="blk.0.attn_qkv.weight" in file.names)
-    spare = sorted(file.names - {piece.theirs for piece in pieces} - {_ROPE_FREQS})
-    if spare:
-        raise InputError(
-            f"{file.path}: has a tensor {spare[0]}, for which this decoder has no place; use another model"
-        )
+        pieces += _block(config, f"blk.{layer}.", f"blocks.{layer}.", fused)
     return pieces
 
 

@@ -15,7 +15,7 @@ from preceptor.errors import InputError
 from preceptor.files import write_atomic, write_json
 from preceptor.models.gguf.file import GGUFFile
 
-_CONTROL, _USER_DEFINED, _UNUSED, _BYTE = 3, 4, 5, 6  # tokenizer.ggml.token_type
+CONTROL, USER_DEFINED, UNUSED, BYTE = 3, 4, 5, 6  # tokenizer.ggml.token_type
 _SPACE = "\u2581"  # SentencePiece's
 
 # Words with a leading character that is no letter, numbers (Llama 3: at most three digits, Qwen: one), the rest.
@@ -25,7 +25,7 @@ _SPLIT = (
 )
 _GPT_2, _SMOLLM, _LLAMA_3, _QWEN, _NEOX = "gpt-2", "smollm", "llama-bpe", "qwen2", "olmo"
 _SAME_AS = {"gpt2": _GPT_2, "starcoder": _SMOLLM, "llama3": _LLAMA_3, "llama-v3": _LLAMA_3, "deepseek-r1-qwen": _QWEN}
-_KNOWN = (_GPT_2, _SMOLLM, _LLAMA_3, _QWEN, _NEOX)
+KNOWN = (_GPT_2, _SMOLLM, _LLAMA_3, _QWEN, _NEOX)
 
 
 def write_tokenizer(file: GGUFFile, directory: Path) -> None:
@@ -46,9 +46,9 @@ def write_tokenizer(file: GGUFFile, directory: Path) -> None:
     named = _named_tokens(file, tokens)
     special, whole = [], []
     for token, spelled, token_kind in zip(tokens, plain, kinds, strict=True):
-        if token_kind == _CONTROL or token in named.values():
+        if token_kind == CONTROL or token in named.values():
             special.append(AddedToken(token, normalized=False, special=True))
-        elif token_kind == _USER_DEFINED and spelled == token:
+        elif token_kind == USER_DEFINED and spelled == token:
             whole.append(AddedToken(token, normalized=False, special=False))
     backend.add_special_tokens(special)
     backend.add_tokens(whole)
@@ -86,8 +86,8 @@ def _byte_level(file: GGUFFile, tokens: list[str]) -> tokenizers.Tokenizer:
     if name in (None, "default") and file.architecture in ("gpt2", "gptneox"):  # written before it was recorded
         name = _GPT_2 if file.architecture == "gpt2" else _NEOX
     name = _SAME_AS.get(name, name)
-    if name not in _KNOWN:
-        known = ", ".join(_KNOWN)
+    if name not in KNOWN:
+        known = ", ".join(KNOWN)
         raise InputError(f"{file.path}: its tokenizer splits text as {name!r}; the known ways are {known}")
     merges = [tuple(merge.split(" ")) for merge in file.need("tokenizer.ggml.merges")]
     vocabulary = {token: index for index, token in enumerate(tokens)}
@@ -95,6 +95,13 @@ def _byte_level(file: GGUFFile, tokens: list[str]) -> tokenizers.Tokenizer:
         backend = tokenizers.Tokenizer(models.BPE(vocabulary, merges, ignore_merges=name == _LLAMA_3))
     except Exception as error:  # the library raises bare Exception for a merge of tokens that are not there
         raise InputError(f"{file.path}: its merges do not fit its tokens ({error}); use another file") from None
+    split_like(backend, name)
+    backend.decoder = decoders.ByteLevel()
+    return backend
+
+
+def split_like(backend: tokenizers.Tokenizer, name: str) -> None:
+    """Have text normalised and split before merging in one of the :data:`KNOWN` ways."""
     whole = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=name in (_GPT_2, _SMOLLM, _NEOX))
     before: list[Any] = []
     if name == _SMOLLM:
@@ -105,8 +112,6 @@ def _byte_level(file: GGUFFile, tokens: list[str]) -> tokenizers.Tokenizer:
     backend.pre_tokenizer = pre_tokenizers.Sequence([*before, whole]) if before else whole
     if name in (_QWEN, _NEOX):
         backend.normalizer = normalizers.NFC()
-    backend.decoder = decoders.ByteLevel()
-    return backend
 
 
 def _respelled(file: GGUFFile, tokens: list[str]) -> list[str]:
@@ -147,7 +152,7 @@ def _merges(vocabulary: dict[str, int], ranks: list[int], kinds: list[int]) -> l
     """
     found = []
     for token, index in vocabulary.items():
-        if kinds[index] in (_CONTROL, _UNUSED, _BYTE):
+        if kinds[index] in (CONTROL, UNUSED, BYTE):
             continue
         for cut in range(1, len(token)):
             left, right = vocabulary.get(token[:cut]), vocabulary.get(token[cut:])
