@@ -106,6 +106,15 @@ def test_the_language_is_switched_and_remembered(site: Site, visit: Visits) -> N
     other.get_by_role("heading", name="您好，ana").wait_for()
 
 
+def test_refusals_of_the_server_are_said_in_the_language_of_the_page(visit: Visits) -> None:
+    page = visit("ana")
+    page.get_by_label("Language").select_option("zh-Hans")
+    page.get_by_role("heading", name="您好，ana").wait_for()
+    visit.expected.append("404")
+    page.goto(page.url.split("#")[0] + "#/work/nowhere")
+    expect(page.locator("main")).to_contain_text("找不到所请求的内容。服务器的说明：there is no queue 'nowhere'")
+
+
 def test_the_theme_is_switched_and_remembered(visit: Visits) -> None:
     page = visit("ana", color_scheme="light")
     ground = "getComputedStyle(document.body).backgroundColor"

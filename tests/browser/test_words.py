@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import preceptor.feedback.app as app
+from preceptor.feedback.app.errors import CODES
 from preceptor.feedback.app.first import LANGUAGES
 from preceptor.feedback.app.routes.reading import CHOICES
 from preceptor.feedback.app.uploads import UPLOADS
@@ -68,6 +69,7 @@ def test_all_words_that_a_page_asks_for_are_there(path: Path) -> None:
         *(("flag.{}", CHOICES.flags), ("flag.{}.long", CHOICES.flags), ("skip.{}", CHOICES.skip_reasons)),
         *(("kind.{}", [*CHOICES.kinds, "skip"]), ("case.{}", CHOICES.use_cases), ("role.{}", CHOICES.roles)),
         *(("form.{}", CHOICES.forms), ("way.{}", CHOICES.ways), ("screen.{}", CHOICES.criteria)),
+        ("refused.{}", set(CODES.values()) - {"method", "media_type"}),  # which no page runs into
         *(("status.{}", STATUSES), ("people.{}", PERSON_KINDS), ("data.{}", UPLOADS)),
     ],
 )

@@ -1,15 +1,15 @@
 /** The one door to the server (docs/labeling-api.md). Pages know these functions and no address. */
 
 import { answered, lost } from "./connection.js";
-import { t } from "./i18n.js";
+import { t, tOr } from "./i18n.js";
 
 const PATIENCE = 30000; // milliseconds until a request counts as lost
 const UPLOAD_PATIENCE = 600000; // a large file on a slow line
 
-/** The server said no. `code` is for the program, `message` for the reader. */
+/** The server said no. `code` is for the program, `message` for the reader, in the language of the page. */
 export class Refused extends Error {
   constructor(status, error, retryAfter) {
-    super(error.message);
+    super(tOr(`refused.${error.code}`, error.message, { message: error.message }));
     Object.assign(this, { status, code: error.code, retryAfter });
   }
 }

@@ -46,8 +46,8 @@ export function t(key, values = {}) {
 }
 
 /** The words for a key, or the fallback if there are none: for names that come from the server. */
-export function tOr(key, fallback) {
-  return key in WORDS.en ? t(key) : fallback;
+export function tOr(key, fallback, values = {}) {
+  return key in WORDS.en ? t(key, values) : fallback;
 }
 
 /** A time of the server as people write it here. */

@@ -37,6 +37,18 @@ export default {
   "lost.back": "The server is back.",
   "lost.page": "The server cannot be reached. Try again in a moment.",
   "lost.next": "Your work is saved. The next task comes when the server can be reached again.",
+  // the server's refusals, by their code; its own words are English and say exactly what
+  "refused.bad_request": "{message}",
+  "refused.signed_out": "{message}",
+  "refused.forbidden": "{message}",
+  "refused.not_found": "{message}",
+  "refused.stale": "{message}",
+  "refused.too_large": "{message}",
+  "refused.invalid": "{message}",
+  "refused.too_many": "{message}",
+  "refused.internal": "{message}",
+  "refused.busy": "{message}",
+  "refused.consent": "{message}",
   // signing in
   "signIn": "Sign in",
   "signOut": "Sign out",

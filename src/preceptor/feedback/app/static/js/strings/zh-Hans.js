@@ -37,6 +37,18 @@ export default {
   "lost.back": "已重新连接服务器。",
   "lost.page": "无法连接服务器，请稍后重试。",
   "lost.next": "您的工作已保存。恢复连接后会自动加载下一个任务。",
+  // the server's refusals, by their code; its own words are English and say exactly what
+  "refused.bad_request": "请求有误。服务器的说明：{message}",
+  "refused.signed_out": "登录已失效，请重新登录。服务器的说明：{message}",
+  "refused.forbidden": "您没有权限这样做。服务器的说明：{message}",
+  "refused.not_found": "找不到所请求的内容。服务器的说明：{message}",
+  "refused.stale": "情况已经改变，这一步不再适用。服务器的说明：{message}",
+  "refused.too_large": "内容太大。服务器的说明：{message}",
+  "refused.invalid": "填写的内容不符合要求。服务器的说明：{message}",
+  "refused.too_many": "操作过于频繁，请稍后再试。服务器的说明：{message}",
+  "refused.internal": "服务器内部出错。服务器的说明：{message}",
+  "refused.busy": "服务器繁忙，请稍后再试。服务器的说明：{message}",
+  "refused.consent": "请先同意使用条款。服务器的说明：{message}",
   // signing in
   "signIn": "登录",
   "signOut": "退出登录",
