@@ -14,6 +14,7 @@ from typing import Any
 
 import preceptor
 from preceptor.allocation import settle
+from preceptor.attention_cli import add_attention
 from preceptor.errors import InputError
 from preceptor.export_model import add_export
 from preceptor.feedback_cli import add_feedback
@@ -72,7 +73,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"preceptor {preceptor.__version__}")
     verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
     run = verbs.add_parser("run", help="run a whole recipe, or what is left of it", description=run_verb.__doc__)
-    run.add_argument("recipe", metavar="RECIPE", help="quickstart, smoke, human, smollm2, or a .toml file")
+    run.add_argument("recipe", metavar="RECIPE", help="quickstart, smoke, human, smollm2, foundations, or a .toml file")
     run.add_argument("--out", type=Path, metavar="DIR", help="run directory (default: runs/ and the recipe's name)")
     run.set_defaults(call=run_verb)
     _common(run)
@@ -92,6 +93,7 @@ def build_parser() -> argparse.ArgumentParser:
             _add_inspect(verbs)
     add_prompts(verbs)
     _add_chat(verbs)
+    add_attention(verbs)
     add_export(verbs)
     add_feedback(verbs)
     add_label(verbs)

@@ -27,6 +27,7 @@ from preceptor.models.config import ModelConfig
 from preceptor.models.lora import NO_LORA, LoRAConfig
 from preceptor.stages.data import DataConfig
 from preceptor.stages.evaluate import EvaluateConfig
+from preceptor.stages.foundations import FoundationsConfig
 from preceptor.stages.ppo import PPOConfig
 from preceptor.stages.pretrain import PretrainConfig
 from preceptor.stages.rank import RankConfig
@@ -41,6 +42,11 @@ class Recipe(Config):
     """Everything a run does. The tables are in the order of the stages that read them."""
 
     name: str = Field("recipe", min_length=1, description="What the run is called in the report.")
+    kind: Literal["assistant", "foundations"] = Field(
+        "assistant",
+        description="`assistant`: the whole recipe. `foundations`: an LSTM, a causal and a masked transformer beside "
+        "each other, and nothing more.",
+    )
     seed: int = Field(0, ge=0, description="Every random draw of the run depends on it and on nothing else.")
     rounds: int = Field(1, ge=1, description="How often sample, rank, reward and ppo are done, one after the other.")
     data: DataConfig = DataConfig()
@@ -55,6 +61,7 @@ class Recipe(Config):
     reward: RewardConfig = RewardConfig()
     ppo: PPOConfig = PPOConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
+    foundations: FoundationsConfig = FoundationsConfig()
     report: ReportConfig = ReportConfig()
 
     @classmethod

@@ -21,6 +21,7 @@ def show_results(summary: dict[str, Any], out: Path, console: Console | None = N
     console = console or Console(highlight=False)
     evaluation = summary.get("evaluation", {})
     tables = [_preferences(evaluation), _models(evaluation), _reward(summary.get("reward", {}))]
+    tables.append(_foundations(summary.get("foundations", {})))
     for table in tables:
         if table.row_count:
             console.print(table)
@@ -28,8 +29,11 @@ def show_results(summary: dict[str, Any], out: Path, console: Console | None = N
     lines = [
         f"took    {duration(seconds)}, {memory / 2**30:.2f} GiB at most",
         f"report  {out / 'report.html'}",
-        f"talk    {command()} chat --model {out / 'ppo'}",
     ]
+    if "foundations" in summary:
+        lines.append(f'look    {command()} attention --model {out / "foundations/causal"} "a sentence"')
+    else:
+        lines.append(f"talk    {command()} chat --model {out / 'ppo'}")
     for line in lines:
         console.print(line, markup=False, soft_wrap=True)
 
@@ -74,6 +78,23 @@ def _models(evaluation: dict[str, Any]) -> Table:
         ("kl", "KL from SFT, nats", ".2f"),
     ):
         _row(table, words, [_number(evaluation.get(key, {}).get(model)) for model in MODELS], form)
+    return table
+
+
+def _foundations(results: dict[str, Any]) -> Table:
+    """The LSTM and the transformers beside each other; the masked one has no loss of a next token."""
+    table = Table(title="LSTM and transformers of one size", title_justify="left")
+    for name in ("", "parameters", "tokens/s in training"):
+        table.add_column(name, justify="right" if name else "left")
+    positions, copies = results.get("by_position", []), results.get("copies", [])
+    if positions and copies:
+        table.add_column(f"loss, {positions[-1]['first']}+ tokens before", justify="right")
+        table.add_column(f"loss on a copy, {copies[-1]['distance']} back", justify="right")
+    for name, count in results.get("parameters", {}).items():
+        far = positions[-1]["loss"].get(name) if positions else None
+        copied = _number(copies[-1]["loss"].get(name)) if copies else None
+        cells = ["" if value is None else f"{value:.2f}" for value in (far, copied)]
+        table.add_row(name, f"{count:,}", f"{results['tokens_per_second'][name]:,.0f}", *cells)
     return table
 
 

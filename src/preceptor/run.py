@@ -2,6 +2,7 @@
 
     data -> tokenizer -> pretrain -> sft -> rounds x (sample -> rank -> reward -> ppo) -> evaluate -> report
     import -> data -> sft -> ... with a pretrained model to start from (``model.start``)
+    data -> tokenizer -> foundations -> report with ``kind = "foundations"``
 
 Each stage is called on paths alone; what ties them together is here. A stage counts as done
 only with the fingerprint of what it was made from: its settings, its seed, and the fingerprints
@@ -93,6 +94,8 @@ def _link(link: Path, target: str) -> None:
 
 def plan(recipe: Recipe, root: Path) -> list[Unit]:
     """Every call of a stage that the recipe makes, in order."""
+    if recipe.kind == "foundations":
+        return _foundations(recipe, root)
     _check(recipe)
     data, seed, compute = root / "data", recipe.seed, {"compute": recipe.compute}
     trained = compute | {"lora": recipe.lora}
@@ -131,15 +134,36 @@ def plan(recipe: Recipe, root: Path) -> list[Unit]:
 
 def _pretrained(recipe: Recipe, root: Path) -> list[Unit]:
     """The data, a vocabulary learnt from them, and a model that starts from nothing."""
+    units, read = _text(recipe, root)
+    made = {"out": root / "base"}
+    return [*units, Unit("base", "pretrain", recipe.pretrain, recipe.seed, made, ("data", "tokenizer"), read)]
+
+
+def _foundations(recipe: Recipe, root: Path) -> list[Unit]:
+    """Three models that start from nothing, side by side, and the page about them."""
+    if recipe.model.start is not None:
+        raise InputError('model.start: kind = "foundations" trains its models from nothing; leave it out')
+    if recipe.data.source == "files" and not recipe.data.text:
+        raise InputError('data.text names no file, and data.source = "files" makes none up; name at least one')
+    units, read = _text(recipe, root)
+    made, page = {"out": root / "foundations"}, {"out": root / "report.html"}
+    return [
+        *units,
+        Unit("foundations", "foundations", recipe.foundations, recipe.seed, made, ("data", "tokenizer"), read),
+        Unit("report", "report", recipe.report, recipe.seed, page, ("foundations",), {"run": root}),
+    ]
+
+
+def _text(recipe: Recipe, root: Path) -> tuple[list[Unit], dict[str, Any]]:
+    """The data and a vocabulary learnt from them, and what a stage reads that trains a new model on both."""
     data, seed = root / "data", recipe.seed
     corpus, vocabulary = {"corpus": data / "corpus.jsonl"}, root / "tokenizer"
     text = {**corpus, "heldout": data / "corpus_heldout.jsonl", "tokenizer": vocabulary}
-    read = {"model": recipe.model, **text, "compute": recipe.compute}
-    return [
+    units = [
         Unit("data", "data", recipe.data, seed, {"out": data}),
         Unit("tokenizer", "tokenizer", recipe.tokenizer, seed, {"out": vocabulary}, ("data",), corpus),
-        Unit("base", "pretrain", recipe.pretrain, seed, {"out": root / "base"}, ("data", "tokenizer"), read),
     ]
+    return units, {"model": recipe.model, **text, "compute": recipe.compute}
 
 
 def _imported(recipe: Recipe, root: Path) -> list[Unit]:
@@ -279,6 +303,15 @@ def summarize(recipe: Recipe, ledger: Ledger) -> dict[str, Any]:
     for unit in units:
         spent = ledger.units.get(unit.name, {}).get("seconds", 0.0)
         seconds[unit.stage] = round(seconds.get(unit.stage, 0.0) + spent, 3)
+    summary: dict[str, Any] = {
+        "name": recipe.name,
+        "seed": recipe.seed,
+        "seconds": {**seconds, "total": round(sum(seconds.values()), 3)},
+        "peak_memory_bytes": ledger.peak_memory_bytes,
+        **{unit.stage: done.get(unit.name, {}) for unit in units if unit.name in FIRST_UNITS},
+    }
+    if recipe.kind == "foundations":
+        return summary | {"report": done.get("report", {})}
     rounds = []
     for number in range(1, recipe.rounds + 1):
         names = {"sample": "samples.jsonl", "rank": "rankings.jsonl", "reward": "reward", "ppo": "ppo"}
@@ -286,12 +319,7 @@ def summarize(recipe: Recipe, ledger: Ledger) -> dict[str, Any]:
     evaluation = dict(done.get("evaluation", {}))
     about_reward = {key: value for key, value in rounds[-1]["rank"].items() if key in REWARD_FROM_RANK}
     reward = about_reward | rounds[-1]["reward"] | evaluation.pop("reward", {})
-    return {
-        "name": recipe.name,
-        "seed": recipe.seed,
-        "seconds": {**seconds, "total": round(sum(seconds.values()), 3)},
-        "peak_memory_bytes": ledger.peak_memory_bytes,
-        **{unit.stage: done.get(unit.name, {}) for unit in units if unit.name in FIRST_UNITS},
+    return summary | {
         "rounds": rounds,
         "reward": reward,
         "ppo": rounds[-1]["ppo"],
@@ -300,5 +328,5 @@ def summarize(recipe: Recipe, ledger: Ledger) -> dict[str, Any]:
     }
 
 
-FIRST_UNITS = ("data", "tokenizer", "base", "sft")
+FIRST_UNITS = ("data", "tokenizer", "base", "sft", "foundations")
 REWARD_FROM_RANK = ("labeler_agreement", "gold_on_labels")

@@ -118,6 +118,15 @@ STAGES: dict[str, Verb] = {
         ),
         tables=("compute",),
     ),
+    "foundations": Verb(
+        "train an LSTM, a causal and a masked transformer of one size and measure them beside each other",
+        (
+            _CORPUS,
+            Argument("heldout", "documents that only measure"),
+            Argument("tokenizer", "a tokenizer's directory", "directory"),
+        ),
+        tables=("model", "compute"),
+    ),
     "report": Verb(
         "write the report of a run",
         (Argument("run", "the run directory", "directory"),),

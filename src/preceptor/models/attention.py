@@ -133,16 +133,7 @@ class Attention(nn.Module):
         ``mask`` (B, 1, T, reach): True where a query may look; None: causal or full. ``noise`` (B, T): see `Linear`.
         """
         B, T, _ = x_BTD.shape
-        # What turns comes with the channels that turn together side by side.
-        qkv = self.qkv(x_BTD, None if turns is None else self.order, noise)
-        qkv = qkv.view(B, T, self.heads + 2 * self.kv_heads, self.channels)
-        qk, v = qkv.split([self.heads + self.kv_heads, self.kv_heads], dim=2)
-        if self.normed:
-            qk = self._normalise(qk, paired=turns is not None)
-        if turns is not None:
-            qk = rotate(qk, turns)  # queries and keys turn alike, so in one go
-        q, k = qk.split([self.heads, self.kv_heads], dim=2)
-        q, k, v = q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)  # (B, heads, T, C)
+        q, k, v = self.heads_of(x_BTD, turns, noise)
         if cache is not None:
             k, v = cache.write(self.layer, k, v)
         y = F.scaled_dot_product_attention(
@@ -156,6 +147,37 @@ class Attention(nn.Module):
         )
         y = y.transpose(1, 2).reshape(B, T, -1)
         return self.out(y if rows is None else y.flatten(0, 1).index_select(0, rows), noise=chosen(noise, rows))
+
+    def heads_of(
+        self, x_BTD: Tensor, turns: Tensor | None, noise: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries (B, H, T, C), and keys and values (B, K, T, C), normalised and turned as the config says."""
+        B, T, _ = x_BTD.shape
+        # What turns comes with the channels that turn together side by side.
+        qkv = self.qkv(x_BTD, None if turns is None else self.order, noise)
+        qkv = qkv.view(B, T, self.heads + 2 * self.kv_heads, self.channels)
+        qk, v = qkv.split([self.heads + self.kv_heads, self.kv_heads], dim=2)
+        if self.normed:
+            qk = self._normalise(qk, paired=turns is not None)
+        if turns is not None:
+            qk = rotate(qk, turns)  # queries and keys turn alike, so in one go
+        q, k = qk.split([self.heads, self.kv_heads], dim=2)
+        q, k, v = q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)  # (B, heads, T, C)
+        return q, k, v
+
+    def probabilities(self, x_BTD: Tensor, turns: Tensor | None, mask: Tensor | None) -> Tensor:
+        """(B, H, T, T): how each query (third axis) divides its attention among the keys; each row sums to 1.
+
+        :meth:`forward` never holds them: its fused product goes from scores to values in tiles. Without a cache.
+        """
+        q, k, _ = self.heads_of(x_BTD, turns)
+        k = k.repeat_interleave(self.heads // self.kv_heads, dim=1)
+        scores = q @ k.transpose(-1, -2) * (self.channels**-0.5 if self.scale is None else self.scale)
+        if mask is None and self.causal:
+            mask = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).tril()
+        if mask is not None:
+            scores = scores.masked_fill(~mask, float("-inf"))
+        return scores.softmax(-1)
 
     def _normalise(self, qk: Tensor, paired: bool) -> Tensor:
         """Every query and key head over its root mean square, (B, T, H + K, C)."""

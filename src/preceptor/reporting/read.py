@@ -17,7 +17,7 @@ class StageRecord:
     """One finished stage: where it ran, the lines of its metrics.jsonl, its provenance."""
 
     name: str  # the path inside the run: "sft", "rounds/2/ppo"
-    kind: str  # base, sft, reward, reward-check, ppo
+    kind: str  # base, sft, reward, reward-check, ppo, lstm, causal, masked
     metrics: list[Row]
     provenance: Row
 
@@ -25,6 +25,9 @@ class StageRecord:
     def title(self) -> str:
         """The stage in words: "PPO, round 2"."""
         word = {
+            "lstm": "LSTM",
+            "causal": "Causal transformer",
+            "masked": "Masked transformer",
             "base": "The model to start from" if self.provenance.get("stage") == "import" else "Pretraining",
             "sft": "Supervised fine-tuning",
             "reward": "Reward model",
@@ -66,6 +69,7 @@ class RunRecord:
     run: Row
     summary: Row
     evaluation: Row
+    foundations: Row = field(default_factory=dict)
     stages: list[StageRecord] = field(default_factory=list)
     responses: list[Row] = field(default_factory=list)
 
@@ -83,6 +87,7 @@ def read_run(run: Path) -> RunRecord:
         run=_json(run / "run.json"),
         summary=_json(run / "summary.json"),
         evaluation=_json(run / "evaluation" / "evaluation.json"),
+        foundations=_json(run / "foundations" / "foundations.json"),
         stages=[_stage(run, name) for name in _stage_names(run)],
         responses=_jsonl(run / "evaluation" / "responses.jsonl"),
     )
@@ -90,6 +95,7 @@ def read_run(run: Path) -> RunRecord:
 
 def _stage_names(run: Path) -> Sequence[str]:
     names = [name for name in ("base", "sft") if (run / name).is_dir()]
+    names += [f"foundations/{kind}" for kind in ("lstm", "causal", "masked") if (run / "foundations" / kind).is_dir()]
     rounds = [path for path in (run / "rounds").glob("*") if path.name.isdigit()]
     for one in sorted(rounds, key=lambda path: int(path.name)):
         names += [f"rounds/{one.name}/{kind}" for kind in ("reward", "reward-check", "ppo") if (one / kind).is_dir()]

@@ -71,6 +71,18 @@ STYLE: dict[Any, Any] = {
 }
 
 
+# The values that the page gives the variables, for a figure that stands alone.
+LIGHT = "--ink:#1c1c1a;--muted:#5c5c57;--grid:#e2e2dc;--card:#ffffff;--grey:#74746f;--blue:#0069a6;"
+DARK = "--ink:#ebebe7;--muted:#a8a8a1;--grid:#34342f;--card:#1e1e1c;--grey:#a3a39c;--blue:#62b6ea;"
+
+
+def standalone(svg: Markup) -> str:
+    """An ``<svg>`` of a page as a file of its own, light or dark as the reader has it."""
+    rules = f"svg{{{LIGHT}background:var(--card)}}@media(prefers-color-scheme:dark){{svg{{{DARK}}}}}"
+    opening, rest = str(svg).split(">", 1)
+    return f'<?xml version="1.0" encoding="UTF-8"?>\n{opening}><style>{rules}</style>{rest}\n'
+
+
 @contextmanager
 def drawing(width: float, height: float, *, fitted: bool = True) -> Iterator[Figure]:
     """A figure of ``width`` x ``height`` inches in the page's style. 3.6 inches fill a telephone.

@@ -23,7 +23,7 @@ def report(config: ReportConfig, *, run: Path, out: Path) -> dict[str, Any]:
     if not run.is_dir():
         raise InputError(f"{run}: no such run directory; check the path")
     record = read_run(run)
-    if not record.stages and not record.evaluation:
+    if not (record.stages or record.evaluation or record.foundations):
         raise InputError(f"{run}: holds no finished stage; name the directory of a run")
     page = render_page(record)
     write_atomic(out, page)

@@ -1,0 +1,31 @@
+"""Where each head of each layer looks, for a text."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from preceptor.models.transformer import Transformer
+
+
+@torch.no_grad()
+def attention_maps(model: Transformer, ids_BT: Tensor) -> list[Tensor]:
+    """One (B, H, T, T) a layer: the share of attention that each position (third axis) gives to each (fourth).
+
+    They are made from what goes into the attention of each block in an ordinary pass, so they are those that the
+    model uses. Raises ValueError when the text does not fit the context.
+    """
+    maps: list[Tensor] = []
+
+    def look(attention: Any, given: tuple[Any, ...]) -> None:
+        x_BTD, turns, mask = given[:3]
+        maps.append(attention.probabilities(x_BTD, turns, mask))
+
+    blocks: list[Any] = list(model.blocks)
+    hooks = [block.attention.register_forward_pre_hook(look) for block in blocks]
+    try:
+        model.hidden(ids_BT)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return maps

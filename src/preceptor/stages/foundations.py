@@ -1,0 +1,243 @@
+"""Stage: an LSTM, a causal and a masked transformer of one size, on the same tokens, measured beside each other.
+
+rows of text and of copies -> three models, one loop -> loss by position, by length, on copies -> foundations.json
+"""
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+from torch.nn import functional as F
+
+from preceptor.algorithms.language import linear_cross_entropy
+from preceptor.errors import InputError
+from preceptor.evaluation.context import (
+    Network,
+    copy_losses,
+    copy_rows,
+    loss_by_length,
+    loss_by_position,
+    next_token_losses,
+)
+from preceptor.evaluation.fill_in import attention_example, choose_blank, fill_in
+from preceptor.evaluation.speed import training_speeds
+from preceptor.files import write_json
+from preceptor.keyed import numpy_rng, torch_rng
+from preceptor.models.checkpoint import load_language_model, new_model, save_model
+from preceptor.models.compute import COMPUTE, ComputeConfig, place
+from preceptor.models.config import ModelConfig
+from preceptor.models.lstm import LSTM, load_lstm, lstm_of_size, save_lstm
+from preceptor.models.transformer import Transformer
+from preceptor.stages.corpus import read_corpus
+from preceptor.stages.pretrain import count, mask_tokens
+from preceptor.text.tokenizer import Tokenizer
+from preceptor.training.batches import batch_at
+from preceptor.training.corpus import Corpus
+from preceptor.training.loop import CHECKPOINT, Metrics, TrainingState, optimize, train
+from preceptor.training.optimizer import Optimizer, OptimizerConfig, learning_rate_scale
+from preceptor.training.progress import Progress
+
+Name = Literal["lstm", "causal", "masked"]
+NAMES: tuple[Name, ...] = ("lstm", "causal", "masked")
+RESULTS = "foundations.json"
+
+
+class FoundationsConfig(OptimizerConfig):
+    """The ``[foundations]`` table: how the three models are trained and measured (only with `kind = "foundations"`)."""
+
+    tokens: int = Field(1_500_000, ge=1, description="Tokens that each of the three models reads in training.")
+    batch_rows: int = Field(16, ge=1, description="Rows of the context's length in one optimizer step.")
+    masked_share: float = Field(0.15, gt=0, lt=1, description="Share of tokens hidden from the masked transformer.")
+    copy_share: float = Field(
+        0.25, ge=0, lt=1, description="Share of the rows that hold random tokens over and over, in place of text."
+    )
+    copy_alphabet: int = Field(64, ge=2, description="How many tokens of the vocabulary copies are made of.")
+    lstm_layers: int = Field(2, ge=1, description="Layers of the LSTM; its width follows from the transformer's size.")
+    heldout_rows: int = Field(256, ge=2, description="Held-out rows, at most, that losses are measured on.")
+    copies: int = Field(64, ge=2, description="Random segments for each distance of the copy test.")
+    resamples: int = Field(1000, ge=10, description="Bootstrap draws for the intervals.")
+    optimizer: Literal["adamw", "muon"] = Field(
+        "adamw", description="`muon` knows the matrices of transformers only, so the LSTM keeps AdamW in any case."
+    )
+    lr: float = Field(3e-3, gt=0, description="Peak learning rate of AdamW.")
+
+
+def foundations(
+    config: FoundationsConfig,
+    *,
+    model: ModelConfig,
+    corpus: Path,
+    heldout: Path,
+    tokenizer: Path,
+    out: Path,
+    seed: int,
+    progress: Progress,
+    compute: ComputeConfig = COMPUTE,
+) -> dict[str, Any]:
+    """Train the three models into ``out/lstm``, ``out/causal`` and ``out/masked`` and write what they measure.
+
+    A row is one sequence to all three, across the documents in it: that is what a window of text is to an LSTM.
+    """
+    text = Tokenizer.load(tokenizer)
+    length = model.max_position_embeddings
+    rows = _full_rows(read_corpus(corpus, text, length, seed=seed), corpus)
+    unseen = _full_rows(read_corpus(heldout, text, length, seed=seed), heldout)[: config.heldout_rows]
+    alphabet = _alphabet(config, text, seed)
+    networks = new_networks(config, model, text, seed)
+    for name, network in networks.items():
+        directory = out / name
+        if (directory / "model.safetensors").exists() and not (directory / CHECKPOINT).exists():
+            continue  # it was done before the stage was stopped
+        _place(network, compute)
+        _train(config, name, network, rows, alphabet, text, directory, seed, progress)
+    loaded = {name: _place(_load(name, out / name), compute) for name in NAMES}
+    with progress.stage("foundations", None) as stage:
+        results = _measure(config, loaded, unseen, alphabet, text, seed)
+        stage.note("measured loss by position, by length and on copies")
+    write_json(out / RESULTS, results)
+    return {key: results[key] for key in ("parameters", "tokens", "tokens_per_second", "by_position", "copies")}
+
+
+def new_networks(config: FoundationsConfig, model: ModelConfig, text: Tokenizer, seed: int) -> dict[Name, Network]:
+    """The three models before training. The masked one starts from the same numbers as the causal one."""
+    causal, masked = (
+        new_model(model, text, causal=one, generator=torch_rng(seed, "foundations", "weights")) for one in (True, False)
+    )
+    for network in (causal, masked):
+        network.gradient_checkpointing = config.gradient_checkpointing
+    lstm = LSTM(lstm_of_size(count(causal), text.vocab_size, config.lstm_layers, model.max_position_embeddings))
+    lstm.initialise(torch_rng(seed, "foundations", "lstm"))
+    return {"lstm": lstm, "causal": causal, "masked": masked}
+
+
+def _train(
+    config: FoundationsConfig,
+    name: Name,
+    network: Network,
+    rows: Tensor,
+    alphabet: list[int],
+    text: Tokenizer,
+    out: Path,
+    seed: int,
+    progress: Progress,
+) -> None:
+    """The same batches in the same order for every model; what differs is which tokens are predicted."""
+    batch, length = min(config.batch_rows, len(rows)), rows.shape[1]
+    steps = max(1, math.ceil(config.tokens / (batch * length)))
+    optimizer = Optimizer(network, config)
+    state = TrainingState({"model": network}, {"model": optimizer})
+
+    def losses(step: int) -> Iterator[Tensor]:
+        ids = batch_of(config, rows, alphabet, text, step, seed)
+        yield _loss(config, name, network, ids, text, torch_rng(seed, "foundations", "mask", step))
+
+    def do_step(step: int) -> Metrics:
+        scale = learning_rate_scale(config, step, steps)
+        metrics = optimize(optimizer, losses(step), scale=scale, where=f"foundations {name} step {step}")
+        return metrics | {"tokens": batch * length}
+
+    with progress.stage(f"foundations: {name}", out) as stage:
+        train(state, steps, do_step, checkpoint=out / CHECKPOINT, stage=stage)
+    save_lstm(network, out, text) if isinstance(network, LSTM) else save_model(network, out, text)
+    (out / CHECKPOINT).unlink(missing_ok=True)
+
+
+def batch_of(
+    config: FoundationsConfig, rows: Tensor, alphabet: list[int], text: Tokenizer, step: int, seed: int
+) -> Tensor:
+    """(B, T) ids of step ``step``: rows of text, and in the last ``copy_share`` of them a segment over and over."""
+    batch, length = min(config.batch_rows, len(rows)), rows.shape[1]
+    ids = rows[torch.as_tensor(batch_at(step, count=len(rows), batch=batch, seed=seed, key="foundations"))]
+    for row in range(batch - round(batch * config.copy_share), batch):
+        draw = numpy_rng(seed, "foundations", "distance", step, row)
+        distance = int(draw.integers(min(4, length // 2), (length - 1) // 2 + 1))
+        (copy,) = copy_rows(1, distance, alphabet, _start(text), seed, step, row)
+        repeats = math.ceil(length / distance)
+        ids[row] = torch.cat([copy[:1], copy[1 : 1 + distance].repeat(repeats)])[:length]
+    return ids
+
+
+def _loss(
+    config: FoundationsConfig, name: Name, network: Network, ids: Tensor, text: Tokenizer, generator: torch.Generator
+) -> Tensor:
+    """Mean cross-entropy in nats: of every next token, or of the hidden tokens alone."""
+    targets, chosen = ids, torch.ones_like(ids, dtype=torch.bool)
+    if name == "masked":
+        ids, chosen = mask_tokens(ids, torch.ones_like(ids), config.masked_share, text, generator)
+    else:
+        # The last column predicts nothing.
+        targets = F.pad(ids[:, 1:], (0, 1))
+        chosen[:, -1] = False
+    ids, targets, chosen = (tensor.to(network.device) for tensor in (ids, targets, chosen))
+    hidden = network.hidden(ids, only_BT=chosen)
+    return linear_cross_entropy(hidden, network.head.weight, targets[chosen]) / int(chosen.sum())
+
+
+def _measure(
+    config: FoundationsConfig,
+    networks: dict[Name, Network],
+    unseen: Tensor,
+    alphabet: list[int],
+    text: Tokenizer,
+    seed: int,
+) -> dict[str, Any]:
+    """All of foundations.json."""
+    masked, causal = networks["masked"], networks["causal"]
+    assert isinstance(masked, Transformer) and isinstance(causal, Transformer) and text.mask_id is not None
+    readers: dict[str, Network] = {"lstm": networks["lstm"], "causal": causal}
+    length = unseen.shape[1]
+    distances = sorted({2**power for power in range(2, 12) if 2 ** (power + 1) < length} | {(length - 1) // 2})
+    losses = {name: next_token_losses(network, unseen) for name, network in readers.items()}
+
+    def step_loss(name: str, ids: Tensor) -> Tensor:
+        one: Name = next(known for known in NAMES if known == name)
+        return _loss(config, one, networks[one], ids, text, torch_rng(seed, "foundations", "speed"))
+
+    blank = choose_blank(unseen, text)
+    return {
+        "parameters": {name: count(network) for name, network in networks.items()},
+        "tokens": config.tokens,
+        "context": length,
+        "heldout_rows": len(unseen),
+        "loss": {name: float(values.mean()) for name, values in losses.items()},
+        "by_position": loss_by_position(losses, ("lstm", "causal"), seed, config.resamples),
+        "by_length": loss_by_length(readers, masked, unseen, text.mask_id, seed, config.resamples),
+        "copies": copy_losses(readers, distances, alphabet, _start(text), config.copies, seed, config.resamples),
+        "copy_alphabet": len(alphabet),
+        "tokens_per_second": training_speeds(list(networks), step_loss, unseen[: config.batch_rows]),
+        "fill_in": fill_in(readers, masked, blank, text),
+        "attention": {name: attention_example(networks[name], blank, text) for name in ("causal", "masked")},
+    }
+
+
+def _alphabet(config: FoundationsConfig, text: Tokenizer, seed: int) -> list[int]:
+    ordinary = [token for token in range(text.vocab_size) if token not in text.special_ids]
+    if config.copy_alphabet > len(ordinary):
+        raise InputError(f"foundations.copy_alphabet {config.copy_alphabet}: the vocabulary has {len(ordinary)} tokens")
+    drawn = numpy_rng(seed, "foundations", "alphabet").permutation(len(ordinary))[: config.copy_alphabet]
+    return [ordinary[i] for i in drawn]
+
+
+def _start(text: Tokenizer) -> int:
+    return text.eos_id if text.bos_id is None else text.bos_id
+
+
+def _full_rows(corpus: Corpus, path: Path) -> Tensor:
+    """(N, T) ids of the rows without padding."""
+    full = corpus.ids[(corpus.segments != 0).all(1)]
+    if len(full) < 2:
+        raise InputError(f"{path}: fills fewer than two rows of the context's length; give more text")
+    return full
+
+
+def _load(name: Name, directory: Path) -> Network:
+    return load_lstm(directory) if name == "lstm" else load_language_model(directory)
+
+
+def _place(network: Network, compute: ComputeConfig) -> Network:
+    """On its device; a model this small stays in float32."""
+    return network.to(compute.torch_device()) if isinstance(network, LSTM) else place(network, compute)
