@@ -71,7 +71,7 @@ def test_the_summary_has_intervals_over_questions() -> None:
 
 def test_a_file_is_read_and_what_is_wrong_with_it_said(tmp_path: Path) -> None:
     path = tmp_path / "mc.json"
-    with pytest.raises(InputError, match="mc_task.json"):
+    with pytest.raises(InputError, match=r"mc_task\.json of the TruthfulQA"):
         read_questions(path)
     for content, fault in [
         ("[]", "no question"),
