@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Response, expect
 
 from .chat_server import HOSTILE, FakeServer, fake_server
 from .visits import NARROW, PATIENCE, WIDE
@@ -216,6 +216,7 @@ def test_looks_at_both_widths_in_both_themes_and_languages(chat: Open) -> None:
     page.get_by_role("button", name="Compare").click()
     ask(page, "And two replies")
     page.get_by_role("button", name="A is better").wait_for()
+    expect(page.get_by_role("button", name="A is better")).to_be_in_viewport()  # the page has followed
     wrong = []
     for size in (WIDE, NARROW):
         page.set_viewport_size(size)
@@ -225,7 +226,7 @@ def test_looks_at_both_widths_in_both_themes_and_languages(chat: Open) -> None:
             wrong += [f"{size['width']} {theme}: {what}" for what in page.evaluate(CHECKS)]
         if not page.evaluate("document.documentElement.scrollWidth <= innerWidth"):
             wrong.append(f"{size['width']}: has to be scrolled sideways")
-    assert wrong == []
+    assert not wrong, "\n".join(wrong)
     page.get_by_label("Language").select_option("zh-Hans")
     expect(page.get_by_role("button", name="A 更好")).to_be_visible()
     page.get_by_role("button", name="设置").click()
@@ -236,8 +237,8 @@ def test_looks_at_both_widths_in_both_themes_and_languages(chat: Open) -> None:
 def test_the_page_is_small_and_all_its_own(browser: Browser, server: FakeServer) -> None:
     context = browser.new_context()
     page = context.new_page()
-    loaded = []
-    page.on("response", loaded.append)
+    loaded: list[Response] = []
+    page.on("response", lambda answer: loaded.append(answer))
     page.goto(server.url, wait_until="networkidle")
     assert all(answer.url.startswith(server.url) and answer.ok for answer in loaded)
     pages = [answer for answer in loaded if "/v1/" not in answer.url]

@@ -66,7 +66,7 @@ function shell() {
     skip,
     h("header", {}, parts.menu, h("h1", {}, h("span.logo", { "aria-hidden": "true" }), h("span", {}, "Preceptor")), parts.picks,
       h("div.tools", {}, settingsButton, themeButton(t), languages)),
-    h("div.body", {}, parts.side, h("main", { id: "main" }, h("div.scroller", { tabindex: 0, role: "region", "aria-label": t("talk") }, messages), form)),
+    h("div.body", {}, parts.side, h("main", { id: "main" }, h("div.scroller", { onscroll: () => talk.scrolled(), tabindex: 0, role: "region", "aria-label": t("talk") }, messages), form)),
     live,
   );
   update();

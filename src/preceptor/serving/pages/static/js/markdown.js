@@ -118,7 +118,7 @@ function table(lines, at) {
   while (end < lines.length && lines[end].includes("|")) end += 1;
   const row = (line, tag) => h("tr", {}, cells(line).map((cell) => h(tag, {}, cell)));
   const body = lines.slice(at + 2, end).map((line) => row(line, "td"));
-  return [h("div.scroll", { tabindex: 0 }, h("table", {}, h("thead", {}, row(lines[at], "th")), h("tbody", {}, body))), end];
+  return [h("div.scroll", { tabindex: 0 }, h("table", {}, h("caption.sr", {}, lines[at]), h("thead", {}, row(lines[at], "th")), h("tbody", {}, body))), end];
 }
 
 const INTERRUPTS = [FENCE, HEADING, RULE, QUOTE, ITEM];

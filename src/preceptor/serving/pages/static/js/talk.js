@@ -19,6 +19,13 @@ export class Talk {
     this.conversation = begin();
     this.stopper = null;
     this.views = new Map();
+    this.following = true; // the end of the page, as it grows
+  }
+
+  /** The reader has scrolled. */
+  scrolled() {
+    const place = this.place.parentElement;
+    this.following = place.scrollHeight - place.scrollTop - place.clientHeight < 60;
   }
 
   /** Show another conversation; what is being written stops. */
@@ -120,11 +127,19 @@ export class Talk {
   /** Stay at the end of the page while a reply grows, unless the reader has gone up. */
   toEnd(surely = false) {
     const place = this.place.parentElement;
-    const distance = place.scrollHeight - place.scrollTop - place.clientHeight;
-    if (surely || distance < 120) place.scrollTop = place.scrollHeight;
+    if (surely || this.following) place.scrollTop = place.scrollHeight;
   }
 
   draw() {
+    const scroller = this.place.parentElement;
+    const before = scroller?.scrollTop;
+    const following = this.following;
+    this.drawAll();
+    if (scroller) scroller.scrollTop = before;
+    this.following = following; // the scrolling above was ours, not the reader's
+  }
+
+  drawAll() {
     this.views = new Map();
     refill(this.place);
     const shown = path(this.conversation);
