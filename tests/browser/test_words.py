@@ -13,6 +13,7 @@ from preceptor.feedback.app.first import LANGUAGES
 from preceptor.feedback.app.routes.reading import CHOICES
 from preceptor.feedback.app.uploads import UPLOADS
 from preceptor.feedback.store.tables.people import PERSON_KINDS, STATUSES
+from preceptor.web.files import COMMON
 
 SCRIPTS = Path(app.__file__).parent / "static" / "js"
 LINE = re.compile(r'^  ("[^"]+"): ("(?:[^"\\]|\\.)*"),$', re.MULTILINE)
@@ -78,7 +79,11 @@ def test_names_that_come_from_the_server_have_words(key: str, names: Iterable[st
 
 
 def test_no_words_are_left_that_no_page_asks_for() -> None:
-    scripts = [path.read_text(encoding="utf-8") for path in SCRIPTS.rglob("*.js") if path.parent.name != "strings"]
+    scripts = [
+        path.read_text(encoding="utf-8")
+        for path in [*SCRIPTS.rglob("*.js"), COMMON / "theme.js"]
+        if path.parent.name != "strings"
+    ]
     text = "\n".join(scripts)
     made = [re.split(r"\$\{[^}]+\}", key) for key in re.findall(r"\bt(?:Or)?\(`([^`]+)`", text)]
     assert all(parts[0].endswith(".") for parts in made), "a key without a beginning of its own fits all words"

@@ -7,9 +7,9 @@ import pytest
 from fastapi import FastAPI
 
 from preceptor.feedback.app import AppSettings, create_app
-from preceptor.feedback.app.headers import SECURITY_HEADERS
 from preceptor.feedback.app.pages import STATIC
 from preceptor.feedback.store import Store
+from preceptor.web.headers import SECURITY_HEADERS
 
 from ...live import HASHER
 from .conftest import Browser, Come

@@ -13,8 +13,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 
 from preceptor.errors import InputError
-from preceptor.feedback.app.headers import SECURITY_HEADERS
 from preceptor.feedback.store.errors import ForbiddenError, NotFoundError, StaleError
+from preceptor.web.headers import SECURITY_HEADERS
 
 CODES = {
     400: "bad_request",

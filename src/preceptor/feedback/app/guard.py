@@ -8,8 +8,8 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from preceptor.feedback.app.errors import ProblemError, problem_response
-from preceptor.feedback.app.headers import SECURITY_HEADERS
 from preceptor.feedback.app.settings import AppSettings
+from preceptor.web.headers import SECURITY_HEADERS
 
 SAFE = ("GET", "HEAD", "OPTIONS")
 UPLOAD = "/api/admin/import"

@@ -3,10 +3,10 @@
 import * as api from "./lib/api.js";
 import { announce, places, tried } from "./lib/announce.js";
 import { sweep } from "./lib/drafts.js";
-import { h, refill } from "./lib/dom.js";
+import { h, refill } from "/common/dom.js";
 import { currentLanguage, t, useLanguage } from "./lib/i18n.js";
 import { me, setSession } from "./lib/me.js";
-import { recall } from "./lib/memory.js";
+import { recall } from "/common/memory.js";
 import { page, shell } from "./shell.js";
 import { admin } from "./admin/admin.js";
 import { account } from "./pages/account.js";

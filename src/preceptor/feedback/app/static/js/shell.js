@@ -3,11 +3,11 @@
 import * as api from "./lib/api.js";
 import { announce } from "./lib/announce.js";
 import { connected, onConnection } from "./lib/connection.js";
-import { h, refill, select } from "./lib/dom.js";
+import { h, refill, select } from "/common/dom.js";
 import { currentLanguage, LANGUAGES, t, useLanguage } from "./lib/i18n.js";
 import { keysButton } from "./lib/keys.js";
 import { me } from "./lib/me.js";
-import { themeButton } from "./lib/theme.js";
+import { themeButton } from "/common/theme.js";
 
 let stop = null;
 let links = [];
@@ -79,7 +79,7 @@ export function shell({ route, signOut }) {
       {},
       h("a.brand", { href: "#/", "aria-label": "Preceptor" }, h("span.logo", { "aria-hidden": "true" }), h("span", {}, "Preceptor")),
       h("nav", { "aria-label": t("nav.main") }, links),
-      h("div.tools", {}, languages, themeButton(), keysButton(), account),
+      h("div.tools", {}, languages, themeButton(t), keysButton(), account),
     ),
     banner,
     h("main", { tabindex: -1, id: "main" }),

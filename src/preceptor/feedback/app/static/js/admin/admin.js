@@ -1,7 +1,7 @@
 /** For admins: one page, a tab for each matter. */
 
 import * as api from "../lib/api.js";
-import { h, refill } from "../lib/dom.js";
+import { h, refill } from "/common/dom.js";
 import { t } from "../lib/i18n.js";
 import { titled } from "../shell.js";
 import { agreementTab } from "./agreement.js";

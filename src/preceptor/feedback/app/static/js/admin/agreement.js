@@ -1,7 +1,7 @@
 /** How far labelers agree: overall, each with the others, by use case. */
 
 import * as api from "../lib/api.js";
-import { h, refill, table } from "../lib/dom.js";
+import { h, refill, table } from "/common/dom.js";
 import { number, percent, t, tOr } from "../lib/i18n.js";
 import { coefficient, interval, queueChoice } from "./parts.js";
 

@@ -2,7 +2,7 @@
 
 import * as api from "../lib/api.js";
 import { notice } from "../lib/announce.js";
-import { field, h, refill, select } from "../lib/dom.js";
+import { field, h, refill, select } from "/common/dom.js";
 import { number, t } from "../lib/i18n.js";
 import { actionForm, JUDGING } from "./parts.js";
 

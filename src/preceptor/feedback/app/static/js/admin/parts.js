@@ -1,6 +1,6 @@
 /** What the tabs of the admin share. */
 
-import { field, h, select } from "../lib/dom.js";
+import { field, h, select } from "/common/dom.js";
 import { number, percent, t } from "../lib/i18n.js";
 
 const SVG = "http://www.w3.org/2000/svg";

@@ -3,7 +3,7 @@
 import * as api from "../lib/api.js";
 import { notice, tried } from "../lib/announce.js";
 import { copy } from "../lib/controls.js";
-import { field, h, refill, select, table } from "../lib/dom.js";
+import { field, h, refill, select, table } from "/common/dom.js";
 import { t, tOr, when } from "../lib/i18n.js";
 import { me } from "../lib/me.js";
 import { actionForm } from "./parts.js";

@@ -1,7 +1,7 @@
 /** How far the queues are, and who does how much. */
 
 import * as api from "../lib/api.js";
-import { h, meter, refill, table } from "../lib/dom.js";
+import { h, meter, refill, table } from "/common/dom.js";
 import { duration, number, percent, t, when } from "../lib/i18n.js";
 
 const DAYS = 7;

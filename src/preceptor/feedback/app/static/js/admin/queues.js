@@ -2,7 +2,7 @@
 
 import * as api from "../lib/api.js";
 import { notice, tried } from "../lib/announce.js";
-import { field, h, refill, select, table } from "../lib/dom.js";
+import { field, h, refill, select, table } from "/common/dom.js";
 import { duration, number, percent, t } from "../lib/i18n.js";
 import { actionForm } from "./parts.js";
 

@@ -2,7 +2,7 @@
 
 import * as api from "../lib/api.js";
 import { notice } from "../lib/announce.js";
-import { field, growing, h, refill } from "../lib/dom.js";
+import { field, growing, h, refill } from "/common/dom.js";
 import { LANGUAGES, t, when } from "../lib/i18n.js";
 import { actionForm } from "./parts.js";
 

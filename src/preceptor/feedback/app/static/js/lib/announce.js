@@ -1,7 +1,7 @@
 /** Saying things: to screen readers, and as a short notice that goes away by itself. */
 
 import { Refused, Unreachable } from "./api.js";
-import { h } from "./dom.js";
+import { h } from "/common/dom.js";
 
 const NOTICE_FOR = 5000;
 

@@ -1,7 +1,7 @@
 /** Controls that several pages use. */
 
 import { notice, tried } from "./announce.js";
-import { growing, h, newId, refill } from "./dom.js";
+import { growing, h, newId, refill } from "/common/dom.js";
 import { t } from "./i18n.js";
 
 /**

@@ -1,6 +1,6 @@
 /** Dialogs: the browser's own `dialog`, which holds the focus and gives it back. */
 
-import { h, newId } from "./dom.js";
+import { h, newId } from "/common/dom.js";
 import { t } from "./i18n.js";
 
 /**

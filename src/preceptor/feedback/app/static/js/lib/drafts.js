@@ -5,7 +5,7 @@
 
 import * as api from "./api.js";
 import { connected, onConnection } from "./connection.js";
-import { forget, recall, remember, remembered } from "./memory.js";
+import { forget, recall, remember, remembered } from "/common/memory.js";
 
 const START = "draft/";
 const SERVER_WAIT = 1500; // milliseconds of rest before the server is told

@@ -4,7 +4,7 @@ import enAdmin from "../strings/en-admin.js";
 import en from "../strings/en.js";
 import zhHansAdmin from "../strings/zh-Hans-admin.js";
 import zhHans from "../strings/zh-Hans.js";
-import { recall, remember } from "./memory.js";
+import { recall, remember } from "/common/memory.js";
 
 const WORDS = { en: { ...en, ...enAdmin }, "zh-Hans": { ...zhHans, ...zhHansAdmin } };
 

@@ -4,9 +4,9 @@
  */
 
 import { openDialog } from "./dialog.js";
-import { h } from "./dom.js";
+import { h } from "/common/dom.js";
 import { t } from "./i18n.js";
-import { recall, remember } from "./memory.js";
+import { recall, remember } from "/common/memory.js";
 
 /**
  * @typedef {object} Key

@@ -3,7 +3,7 @@
  * document without scripts that is never shown, and only what is on this list is built anew, without attributes.
  */
 
-import { h } from "./dom.js";
+import { h } from "/common/dom.js";
 
 const ALLOWED = new Set(
   ("p br hr em strong del s code pre blockquote ul ol li h1 h2 h3 h4 h5 h6 " +

@@ -5,10 +5,10 @@
  */
 
 import * as api from "./api.js";
-import { h, refill } from "./dom.js";
+import { h, refill } from "/common/dom.js";
 import { t } from "./i18n.js";
 import { build } from "./markdown.js";
-import { recall, remember } from "./memory.js";
+import { recall, remember } from "/common/memory.js";
 
 // Controls (but tab and line feed), soft hyphen, Arabic letter mark, zero-width space, marks, overrides and isolates,
 // joiners of words, byte order mark, tags. Not ZWJ and ZWNJ: emoji and Persian need them.

@@ -2,7 +2,7 @@
 
 import * as api from "../lib/api.js";
 import { notice } from "../lib/announce.js";
-import { field, h, refill } from "../lib/dom.js";
+import { field, h, refill } from "/common/dom.js";
 import { t } from "../lib/i18n.js";
 import { me } from "../lib/me.js";
 import { titled } from "../shell.js";

@@ -1,7 +1,7 @@
 /** The terms, before anything else. */
 
 import * as api from "../lib/api.js";
-import { h, refill } from "../lib/dom.js";
+import { h, refill } from "/common/dom.js";
 import { currentLanguage, t } from "../lib/i18n.js";
 import { build } from "../lib/markdown.js";
 import { pieces } from "../lib/text.js";

@@ -2,7 +2,7 @@
 
 import * as api from "../lib/api.js";
 import { listInParts } from "../lib/controls.js";
-import { h, refill, table } from "../lib/dom.js";
+import { h, refill, table } from "/common/dom.js";
 import { duration, t, tOr, when } from "../lib/i18n.js";
 import { titled } from "../shell.js";
 

@@ -1,7 +1,7 @@
 /** Where a labeler begins: what there is to do, and what came back. */
 
 import * as api from "../lib/api.js";
-import { h, meter, refill } from "../lib/dom.js";
+import { h, meter, refill } from "/common/dom.js";
 import { number, t } from "../lib/i18n.js";
 import { me } from "../lib/me.js";
 import { titled } from "../shell.js";

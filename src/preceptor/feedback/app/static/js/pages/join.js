@@ -1,7 +1,7 @@
 /** Coming in by an invitation: choose a name and a password. */
 
 import * as api from "../lib/api.js";
-import { field, h, refill } from "../lib/dom.js";
+import { field, h, refill } from "/common/dom.js";
 import { currentLanguage, t } from "../lib/i18n.js";
 import { titled } from "../shell.js";
 

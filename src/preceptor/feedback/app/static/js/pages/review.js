@@ -2,7 +2,7 @@
 
 import * as api from "../lib/api.js";
 import { listInParts } from "../lib/controls.js";
-import { field, h, refill, select, table } from "../lib/dom.js";
+import { field, h, refill, select, table } from "/common/dom.js";
 import { duration, percent, t, tOr, when } from "../lib/i18n.js";
 import { titled } from "../shell.js";
 import { judgementActions } from "./verdicts.js";

@@ -1,7 +1,7 @@
 /** One item with all that was said of it, side by side: a row for each output, a column for each labeler. */
 
 import * as api from "../lib/api.js";
-import { h, refill } from "../lib/dom.js";
+import { h, refill } from "/common/dom.js";
 import { duration, number, percent, t, tOr, when } from "../lib/i18n.js";
 import { conversation, markdownButton, textView } from "../lib/text.js";
 import { letter } from "../ranking/boardview.js";

@@ -2,7 +2,7 @@
 
 import * as api from "../lib/api.js";
 import { openDialog } from "../lib/dialog.js";
-import { field, h, refill } from "../lib/dom.js";
+import { field, h, refill } from "/common/dom.js";
 import { t } from "../lib/i18n.js";
 import { titled } from "../shell.js";
 

@@ -3,7 +3,7 @@
 import * as api from "../lib/api.js";
 import { notice, tried } from "../lib/announce.js";
 import { askReason } from "../lib/dialog.js";
-import { h, refill } from "../lib/dom.js";
+import { h, refill } from "/common/dom.js";
 import { t } from "../lib/i18n.js";
 
 /** Buttons to accept and to return a judgement, or what has become of it. */

@@ -1,6 +1,6 @@
 /** The board beside the outputs: levels from the best down, and what is not ranked yet. */
 
-import { h, refill } from "../lib/dom.js";
+import { h, refill } from "/common/dom.js";
 import { t } from "../lib/i18n.js";
 import * as board from "./board.js";
 import { draggable } from "./drag.js";

@@ -1,7 +1,7 @@
 /** One output: its text, its rank, the rating from 1 to 7 and the eleven flags. */
 
 import { segmented } from "../lib/controls.js";
-import { h, newId } from "../lib/dom.js";
+import { h, newId } from "/common/dom.js";
 import { t } from "../lib/i18n.js";
 import { textView } from "../lib/text.js";
 import * as board from "./board.js";

@@ -2,7 +2,7 @@
 
 import { announce } from "../lib/announce.js";
 import { noteField } from "../lib/controls.js";
-import { h } from "../lib/dom.js";
+import { h } from "/common/dom.js";
 import { t } from "../lib/i18n.js";
 import * as board from "./board.js";
 import { boardView, letter } from "./boardview.js";

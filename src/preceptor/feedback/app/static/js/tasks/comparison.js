@@ -1,7 +1,7 @@
 /** Two outputs, one of them better, or neither. Nobody is told which model wrote which. */
 
 import { noteField, segmented } from "../lib/controls.js";
-import { h, newId } from "../lib/dom.js";
+import { h, newId } from "/common/dom.js";
 import { t } from "../lib/i18n.js";
 import { textView } from "../lib/text.js";
 

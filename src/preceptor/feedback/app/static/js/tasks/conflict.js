@@ -2,7 +2,7 @@
 
 import { copy, saveFile } from "../lib/controls.js";
 import { openDialog } from "../lib/dialog.js";
-import { h, newId } from "../lib/dom.js";
+import { h, newId } from "/common/dom.js";
 import { t } from "../lib/i18n.js";
 
 /**

@@ -1,7 +1,7 @@
 /** Writing the reply that the assistant should give. */
 
 import { noteField } from "../lib/controls.js";
-import { growing, h, newId } from "../lib/dom.js";
+import { growing, h, newId } from "/common/dom.js";
 import { number, t } from "../lib/i18n.js";
 
 /** @returns {import("./taskpage.js").Editor} */

@@ -1,10 +1,10 @@
 /** The guidelines beside a task: in the version that the task was given under. */
 
 import * as api from "../lib/api.js";
-import { h, refill } from "../lib/dom.js";
+import { h, refill } from "/common/dom.js";
 import { currentLanguage, t } from "../lib/i18n.js";
 import { build } from "../lib/markdown.js";
-import { recall, remember } from "../lib/memory.js";
+import { recall, remember } from "/common/memory.js";
 import { pieces } from "../lib/text.js";
 
 const WIDE = matchMedia("(min-width: 1100px)");

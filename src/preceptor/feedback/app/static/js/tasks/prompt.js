@@ -1,7 +1,7 @@
 /** Writing a prompt: plain, few-shot or user-based; asked directly, by examples, or as a text to continue. */
 
 import { noteField, segmented } from "../lib/controls.js";
-import { field, growing, h, newId, refill, select } from "../lib/dom.js";
+import { field, growing, h, newId, refill, select } from "/common/dom.js";
 import { t } from "../lib/i18n.js";
 import { textView } from "../lib/text.js";
 

@@ -8,7 +8,7 @@ import { announce, notice, tried } from "../lib/announce.js";
 import { Clock } from "../lib/clock.js";
 import { connected, onConnection } from "../lib/connection.js";
 import { askReason } from "../lib/dialog.js";
-import { h, refill } from "../lib/dom.js";
+import { h, refill } from "/common/dom.js";
 import { Draft } from "../lib/drafts.js";
 import { duration, t, tOr } from "../lib/i18n.js";
 import { bindKeys } from "../lib/keys.js";

@@ -3,7 +3,7 @@
 import * as api from "../lib/api.js";
 import { announce } from "../lib/announce.js";
 import { onConnection } from "../lib/connection.js";
-import { h, refill } from "../lib/dom.js";
+import { h, refill } from "/common/dom.js";
 import { t, tOr } from "../lib/i18n.js";
 import { conversation } from "../lib/text.js";
 import { titled } from "../shell.js";

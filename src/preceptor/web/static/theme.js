@@ -1,7 +1,6 @@
 /** Light, dark, or as the system is. */
 
 import { h } from "./dom.js";
-import { t } from "./i18n.js";
 import { forget, recall, remember } from "./memory.js";
 
 const ORDER = ["system", "light", "dark"];
@@ -12,8 +11,8 @@ function theme() {
   return ORDER.includes(kept) ? kept : "system";
 }
 
-/** The button that goes through the three. */
-export function themeButton() {
+/** The button that goes through the three. `t` gives the words of theme.system, theme.light and theme.dark. */
+export function themeButton(t) {
   const button = h("button.icon", {
     type: "button",
     onclick: () => {

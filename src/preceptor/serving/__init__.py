@@ -1,0 +1,1 @@
+"""Talking to models: the API and the chat page."""

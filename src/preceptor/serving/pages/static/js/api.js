@@ -1,0 +1,111 @@
+/** The OpenAI-compatible server of this origin. */
+
+import { t } from "./words.js";
+
+const KEY = "preceptor/api-key";
+
+export function apiKey() {
+  try {
+    return sessionStorage.getItem(KEY) ?? "";
+  } catch {
+    return "";
+  }
+}
+
+export function keepKey(key) {
+  try {
+    if (key) sessionStorage.setItem(KEY, key);
+    else sessionStorage.removeItem(KEY);
+  } catch {
+    // storage is forbidden: there is no key, and the server will say so
+  }
+}
+
+/** Why there is no reply, in words for the reader. */
+export class Failed extends Error {}
+
+async function call(path, options = {}) {
+  const headers = { ...options.headers };
+  if (apiKey()) headers.Authorization = `Bearer ${apiKey()}`;
+  let answer;
+  try {
+    answer = await fetch(path, { credentials: "omit", cache: "no-store", ...options, headers });
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new Failed(t("failed.away"));
+  }
+  if (answer.ok) return answer;
+  if (answer.status === 401) throw new Failed(t("failed.key"));
+  const said = await answer.json().catch(() => null);
+  throw new Failed(String(said?.error?.message ?? said?.detail ?? `${answer.status} ${answer.statusText}`));
+}
+
+/** Names of the models. @returns {Promise<string[]>} */
+export async function models() {
+  const said = await (await call("/v1/models")).json();
+  return said.data.map((model) => model.id);
+}
+
+/**
+ * A reply, in pieces as they come. Ends with the reason why the model ended, or null if none was given.
+ *
+ * @param {object} body of POST /v1/chat/completions
+ * @param {AbortSignal} signal
+ * @param {(piece: string) => void} piece
+ */
+export async function reply(body, signal, piece) {
+  const answer = await call("/v1/chat/completions", {
+    method: "POST",
+    headers: { "Content-Type": "application/json", Accept: "text/event-stream" },
+    body: JSON.stringify({ ...body, stream: true }),
+    signal,
+  });
+  let finish = null;
+  for await (const data of events(answer.body)) {
+    if (data === "[DONE]") return finish;
+    const said = parsed(data);
+    if (said.error) throw new Failed(String(said.error.message ?? said.error));
+    const choice = said.choices?.[0];
+    if (choice?.delta?.content) piece(choice.delta.content);
+    finish = choice?.finish_reason ?? finish;
+  }
+  if (finish === null) throw new Failed(t("failed.broken"));
+  return finish;
+}
+
+function parsed(data) {
+  try {
+    return JSON.parse(data);
+  } catch {
+    throw new Failed(t("failed.broken"));
+  }
+}
+
+/** The data of server-sent events. The decoder holds back the bytes of a character that is not whole yet. */
+async function* events(stream) {
+  const reader = stream.getReader();
+  const decoder = new TextDecoder();
+  let rest = "";
+  let data = [];
+  try {
+    for (;;) {
+      const { done, value } = await reader.read();
+      rest += done ? decoder.decode() : decoder.decode(value, { stream: true });
+      const lines = rest.split(/\r\n|\n|\r(?!$)/);
+      rest = done ? "" : lines.pop();
+      for (const line of lines) {
+        if (line.startsWith("data:")) data.push(line.slice(5).replace(/^ /, ""));
+        else if (line === "" && data.length) {
+          yield data.join("\n");
+          data = [];
+        }
+      }
+      if (done) return;
+    }
+  } catch (error) {
+    if (error.name === "AbortError" || error instanceof Failed) throw error;
+    throw new Failed(t("failed.broken"));
+  } finally {
+    reader.cancel().catch(() => {});
+  }
+}

@@ -1,0 +1,20 @@
+/** Conversations and settings, kept in this browser and nowhere else. */
+
+import { forget, recall, remember, remembered } from "/common/memory.js";
+
+const START = "chat/";
+const SETTINGS = "chat-settings";
+
+/** All conversations, newest first. What was being written when the page was closed has stopped. */
+export function conversations() {
+  const found = remembered(START).map(recall).filter((one) => Array.isArray(one?.nodes));
+  for (const one of found) for (const node of one.nodes) if (node.state === "writing") node.state = "stopped";
+  return found.sort((one, other) => other.at - one.at);
+}
+
+export const keep = (conversation) => remember(START + conversation.id, conversation);
+export const drop = (conversation) => forget(START + conversation.id);
+
+/** @returns {{model?: string, other?: string, temperature?: number, top_p?: number, max_tokens?: number, seed?: number}} */
+export const settings = () => recall(SETTINGS) ?? {};
+export const keepSettings = (values) => remember(SETTINGS, values);
