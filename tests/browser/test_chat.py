@@ -196,16 +196,20 @@ def test_settings_reach_the_server_and_the_key_stays_in_the_tab(server: FakeServ
 
 
 def test_conversations_are_listed_and_deleted(chat: Open) -> None:
-    page = chat(size=NARROW)
+    page = chat("slow", size=NARROW)
     ask(page, "First talk")
-    last(page)
+    page.get_by_role("button", name="Stop").wait_for()
     page.get_by_role("button", name="Conversations").click()
     page.get_by_role("button", name="+ New conversation").click()
     expect(page.get_by_text("What would you like to ask?")).to_be_visible()
+    ask(page, "Second talk")
+    page.get_by_role("button", name="Stop").wait_for()
     page.get_by_role("button", name="Conversations").click()
     page.on("dialog", lambda dialog: dialog.accept())
+    page.get_by_role("button", name="Delete “Second talk”").click()  # while it is being written
     page.get_by_role("button", name="Delete “First talk”").click()
     expect(page.get_by_text("No conversations yet")).to_be_visible()
+    page.wait_for_timeout(200)  # what was being written has ended, and did not bring it back
     assert page.evaluate("Object.keys(localStorage).filter((key) => key.includes('chat/'))") == []
 
 

@@ -12,8 +12,16 @@ export function conversations() {
   return found.sort((one, other) => other.at - one.at);
 }
 
-export const keep = (conversation) => remember(START + conversation.id, conversation);
-export const drop = (conversation) => forget(START + conversation.id);
+const dropped = new Set(); // ids; the last words of a reply may come after its conversation was deleted
+
+export function keep(conversation) {
+  if (!dropped.has(conversation.id)) remember(START + conversation.id, conversation);
+}
+
+export function drop(conversation) {
+  dropped.add(conversation.id);
+  forget(START + conversation.id);
+}
 
 /** @returns {{model?: string, other?: string, temperature?: number, top_p?: number, max_tokens?: number, seed?: number}} */
 export const settings = () => recall(SETTINGS) ?? {};

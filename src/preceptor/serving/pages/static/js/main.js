@@ -42,6 +42,8 @@ function shell() {
       useLanguage(languages.value);
       shell();
       talk.draw();
+      talk.toEnd(true);
+      document.querySelector("header .tools select").focus();
     },
   });
   const fresh = h("button.new", { type: "button", onclick: () => show(begin(talk.conversation.system)) }, `+ ${t("new")}`);
@@ -132,7 +134,7 @@ function show(conversation) {
 function remove(conversation, words) {
   if (!confirm(t("list.sure", { title: words }))) return;
   const here = conversation.id === talk.conversation.id;
-  if (here) talk.open(begin(conversation.system)); // it stops being written, so nothing keeps it again
+  if (here) talk.open(begin(conversation.system));
   drop(conversation);
   update();
   parts.box.focus();

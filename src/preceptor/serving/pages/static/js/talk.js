@@ -148,7 +148,7 @@ export class Talk {
       const asked = find(this.conversation, node.parent);
       if (asked?.pair && !asked.pair.picked) fill(this.place, this.pairView(asked));
       else fill(this.place, this.view(node));
-      if (asked?.pair?.picked) fill(this.place, h("p.revealed", {}, this.revealed(asked)));
+      if (asked?.pair?.picked && [asked.pair.a, asked.pair.b].includes(node.id)) fill(this.place, h("p.revealed", {}, this.revealed(asked)));
     }
     this.changed();
   }
