@@ -97,6 +97,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_export(verbs)
     add_feedback(verbs)
     add_label(verbs)
+    _add_serve(verbs)
     return parser
 
 
@@ -137,6 +138,19 @@ def _add_inspect(verbs: Any) -> None:
     inspect.add_argument("--format", metavar="NAME", help="read as this format, whatever the content looks like")
     inspect.add_argument("--json", action="store_true", help="print the figures as JSON")
     inspect.set_defaults(call=inspect_verb)
+
+
+def _add_serve(verbs: Any) -> None:
+    serve = verbs.add_parser(
+        "serve", help="serve models over the OpenAI-compatible API", description=serve_verb.__doc__
+    )
+    serve.add_argument(
+        "--model", action="append", required=True, metavar="MODEL", help="a directory, a GGUF file or a hub id; repeat"
+    )
+    serve.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine only)")
+    serve.add_argument("--port", type=int, default=8001, help="port to listen on; 0 takes a free one (default: 8001)")
+    serve.add_argument("--threads", type=int, help="CPU threads (default: one a core)")
+    serve.set_defaults(call=serve_verb)
 
 
 def _add_chat(verbs: Any) -> None:
@@ -221,6 +235,16 @@ def chat_verb(options: argparse.Namespace) -> None:
         option = "--" + str(first["loc"][0]).replace("_", "-")
         raise InputError(f"{option} {first['input']}: {first['msg'].replace('Input should be', 'must be')}") from None
     chat(_model(options.model), sampling, options.system)
+
+
+def serve_verb(options: argparse.Namespace) -> None:
+    """Serve models over the OpenAI-compatible API, until Ctrl-C."""
+    if not 0 <= options.port <= 65535:
+        raise InputError(f"--port {options.port}: give 0 to 65535")
+    _start_torch(options.threads)
+    from preceptor.serving.serve import serve
+
+    serve([_model(name) for name in options.model], options.host, options.port, lambda line: print(line, flush=True))
 
 
 def _start_torch(threads: int | None) -> None:

@@ -1,0 +1,149 @@
+"""One model, one engine, one thread: requests join and leave between its steps.
+
+The event loop never computes: it hands jobs over and is told of every piece of text. The noise of a response is keyed
+by the request's seed alone, so its text does not depend on who else is in the batch.
+"""
+
+import asyncio
+import queue
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from threading import Lock, Thread
+
+from preceptor.errors import InputError
+from preceptor.generation.engine import Engine, FinishReason
+from preceptor.generation.sampling import SamplingConfig
+from preceptor.models.transformer import Transformer
+from preceptor.serving.text import TextStream
+from preceptor.text.tokenizer import Tokenizer
+
+
+@dataclass(frozen=True)
+class Piece:
+    """What a step added to one of the samples of a job."""
+
+    sample: int
+    text: str
+    tokens: int  # of the response so far
+    finish_reason: FinishReason | None = None
+
+
+class BrokenError(Exception):
+    """The engine has failed; the process must be started again."""
+
+
+@dataclass(eq=False)
+class Job:
+    """A request: its prompt as token ids, and where its pieces go. Made on the event loop that reads them."""
+
+    prompt: Sequence[int]
+    sampling: SamplingConfig
+    samples: int = 1
+    stops: Sequence[str] = ()
+    pieces: "asyncio.Queue[Piece | BrokenError]" = field(default_factory=asyncio.Queue)
+    loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)
+
+    def tell(self, piece: "Piece | BrokenError") -> None:
+        """Hand a piece over to the event loop, from the engine's thread."""
+        try:
+            self.loop.call_soon_threadsafe(self.pieces.put_nowait, piece)
+        except RuntimeError:  # the loop is closed: nobody listens any more
+            return
+
+
+@dataclass
+class _Response:
+    job: Job
+    sample: int
+    text: TextStream
+    read: int = 0  # tokens that the text has taken
+
+
+class Worker:
+    """A model that serves. ``waiting`` responses besides the ``slots`` may be taken on; more is refused."""
+
+    def __init__(self, model: Transformer, tokenizer: Tokenizer, *, slots: int = 64, waiting: int = 64) -> None:
+        self.tokenizer, self.context, self.limit = tokenizer, model.context, slots + waiting
+        self._engine = Engine(model, eos_id=tokenizer.eos_ids, pad_id=tokenizer.pad_id, max_slots=slots)
+        self._responses: dict[int, _Response] = {}
+        self._commands: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._lock = Lock()
+        self._jobs: set[Job] = set()
+        self.broken = False
+        self._thread = Thread(target=self._run, name="engine", daemon=True)
+        self._thread.start()
+
+    @property
+    def load(self) -> int:
+        """Responses taken on and not yet done."""
+        with self._lock:
+            return sum(job.samples for job in self._jobs)
+
+    def submit(self, job: Job) -> bool:
+        """Take a job on, if there is room."""
+        with self._lock:
+            if self.broken:
+                raise BrokenError
+            if sum(one.samples for one in self._jobs) + job.samples > self.limit:
+                return False
+            self._jobs.add(job)
+        self._commands.put(lambda: self._begin(job))
+        return True
+
+    def release(self, job: Job) -> None:
+        """Done with a job, complete or not: what is left of it leaves the batch before the next step."""
+        self._commands.put(lambda: self._end(job))
+
+    def close(self) -> None:
+        """End the thread; jobs that are under way are told that it is broken."""
+        self._commands.put(None)
+        self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            while True:
+                while not self._commands.empty() or not self._engine.busy:
+                    command = self._commands.get()
+                    if command is None:
+                        return
+                    command()
+                self._step()
+        except InputError as error:  # weights that give values which are not finite
+            print(f"the engine has stopped: {error}", flush=True)
+        finally:
+            with self._lock:
+                self.broken = True
+                jobs, self._jobs = self._jobs, set()
+            for job in jobs:
+                job.tell(BrokenError())
+
+    def _begin(self, job: Job) -> None:
+        tickets = self._engine.submit(job.prompt, job.sampling, samples=job.samples, key=("serve",))
+        for sample, ticket in enumerate(tickets):
+            self._responses[ticket] = _Response(job, sample, TextStream(self.tokenizer.decode, job.stops))
+
+    def _end(self, job: Job) -> None:
+        for ticket in [ticket for ticket, response in self._responses.items() if response.job is job]:
+            self._forget(ticket)
+
+    def _forget(self, ticket: int) -> None:
+        self._engine.cancel(ticket)
+        job = self._responses.pop(ticket).job
+        if all(response.job is not job for response in self._responses.values()):
+            with self._lock:  # here, since a stream that nobody began to read never releases its job
+                self._jobs.discard(job)
+
+    def _step(self) -> None:
+        finished = self._engine.step()
+        for ticket, response in list(self._responses.items()):
+            done = finished.get(ticket)
+            ids = done.ids if done else self._engine.so_far(ticket)[0]
+            if len(ids) == response.read:
+                continue  # it waits for a slot
+            new, response.read = ids[response.read :], len(ids)
+            text = response.text.push(new, last=done is not None)
+            reason: FinishReason | None = "stop" if response.text.stopped else done.finish_reason if done else None
+            if text or reason:
+                response.job.tell(Piece(response.sample, text, len(ids), reason))
+            if reason:
+                self._forget(ticket)
