@@ -73,8 +73,20 @@ def test_a_stop_string_ends_the_reply_before_it(client: openai.OpenAI) -> None:
     assert (choice.message.content, choice.finish_reason) == (text[: text.index(stop)], "stop")
 
 
-def test_a_client_that_goes_away_frees_its_slot(client: openai.OpenAI, worker: Worker) -> None:
-    stream = ask(client, stream=True, max_tokens=400, n=8)
+def test_a_client_that_goes_away_frees_its_slot(
+    client: openai.OpenAI, worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = 0
+    step = worker._engine.step
+
+    def slowly() -> Any:
+        nonlocal steps
+        steps += 1
+        time.sleep(0.02)
+        return step()
+
+    monkeypatch.setattr(worker._engine, "step", slowly)
+    stream = ask(client, stream=True, max_tokens=400, n=8)  # 800 steps of four slots: 16 seconds
     next(iter(stream))
     with pytest.raises(openai.RateLimitError) as full:
         ask(client)
@@ -84,6 +96,7 @@ def test_a_client_that_goes_away_frees_its_slot(client: openai.OpenAI, worker: W
     while worker.load and time.monotonic() < end:
         time.sleep(0.02)
     assert worker.load == 0
+    assert steps < 400, "the reply was written to its end"
     assert ask(client).choices
 
 

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from preceptor.errors import InputError
 from preceptor.generation.engine import check_prompt
 from preceptor.generation.sampling import SamplingConfig
+from preceptor.serving.pages import mount_pages
 from preceptor.serving.requests import ChatRequest
 from preceptor.serving.worker import BrokenError, Job, Piece, Worker
 from preceptor.text.conversation import render_prompt
@@ -67,6 +68,7 @@ def create_app(workers: Mapping[str, Worker]) -> FastAPI:
             return StreamingResponse(_events(worker, job, asked, head), media_type="text/event-stream")
         return await _whole(request, worker, job, head)
 
+    mount_pages(app)
     return app
 
 
