@@ -19,6 +19,7 @@ from preceptor.feedback.store.people import (
 )
 from preceptor.feedback.store.published import publish, published
 from preceptor.feedback.store.sessions import close_session, open_session, session_and_terms
+from preceptor.feedback.store.tokens import new_token
 
 from ..conftest import Clock
 
@@ -125,3 +126,7 @@ def test_who_did_what_is_written_down_and_no_password_with_it(store: Store) -> N
     assert "secret" not in str(rows)
     with pytest.raises(NotFoundError):
         set_role(store, 999, "admin")
+
+
+def test_a_token_is_never_taken_for_an_option() -> None:
+    assert all(new_token().isalnum() for _ in range(500))

@@ -5,8 +5,8 @@ import secrets
 
 
 def new_token() -> str:
-    """256 random bits, for a URL."""
-    return secrets.token_urlsafe(32)
+    """256 random bits, for a URL and for a command line: none begins with "-", which would look like an option."""
+    return secrets.token_hex(32)
 
 
 def hashed_token(token: str) -> str:
