@@ -22,6 +22,7 @@ from preceptor.label_cli import add_label
 from preceptor.printable import printable
 from preceptor.prompts import add_prompts
 from preceptor.verbs import METAVARS, MODELS, STAGES, Argument, stage_function
+from preceptor.web.listen import check_port
 
 INSPECT = "data inspect"
 
@@ -239,8 +240,7 @@ def chat_verb(options: argparse.Namespace) -> None:
 
 def serve_verb(options: argparse.Namespace) -> None:
     """Serve models over the OpenAI-compatible API, until Ctrl-C."""
-    if not 0 <= options.port <= 65535:
-        raise InputError(f"--port {options.port}: give 0 to 65535")
+    check_port(options.port)
     _start_torch(options.threads)
     from preceptor.serving.serve import serve
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from preceptor.errors import InputError
 from preceptor.feedback import STORE
+from preceptor.web.listen import check_port
 
 PASSWORD = "PRECEPTOR_PASSWORD"
 
@@ -49,8 +50,7 @@ def add_label(verbs: Any) -> None:
 
 def label_verb(options: argparse.Namespace) -> None:
     """Serve the labeling app, until Ctrl-C. A store that is not there is made; the first admin gets a link."""
-    if not 0 <= options.port <= 65535:
-        raise InputError(f"--port {options.port}: give 0 to 65535")
+    check_port(options.port)
     from preceptor.feedback.app.serve import Place, serve
 
     if options.run is not None:

@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from preceptor.algorithms.language import chunks
+from preceptor.algorithms.policy import logprobs_of
 from preceptor.errors import InputError
 from preceptor.models.transformer import Transformer
 from preceptor.text.packing import pad_batch
@@ -51,6 +51,7 @@ class _Row(NamedTuple):
 
     @classmethod
     def of(cls, choices: Choices, context_length: int) -> "_Row":
+        """The row of an item. Raises InputError if its longest continuation does not fit the context."""
         longest = max(len(ids) for ids in choices.continuations)
         room = context_length - (longest - 1)  # the last token of a continuation is foretold and never read
         if room < 1:
@@ -102,7 +103,7 @@ def log_likelihoods(model: Transformer, items: Sequence[Choices]) -> list[list[f
 def _of_targets(model: Transformer, hidden_ND: Tensor, targets_N: Tensor) -> Tensor:
     """log p of each target (N,), a part of the vocabulary's logits at a time."""
     parts = [
-        -F.cross_entropy(model.unembed(hidden_ND[part]).float(), targets_N[part], reduction="none")
+        logprobs_of(model.unembed(hidden_ND[part]), targets_N[part])
         for part in chunks(len(targets_N), model.config.vocab_size)
     ]
     return torch.cat(parts)

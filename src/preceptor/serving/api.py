@@ -53,6 +53,7 @@ def create_app(workers: Mapping[str, Worker]) -> FastAPI:
 
     @app.post("/v1/chat/completions")
     async def chat(request: Request) -> Response:
+        """A reply to a conversation, from the model that it names."""
         asked = await _read(request)
         if asked.model not in workers:
             raise RefusalError(404, f"no such model here; there are: {', '.join(workers)}", code="model_not_found")
@@ -62,7 +63,7 @@ def create_app(workers: Mapping[str, Worker]) -> FastAPI:
             if not worker.submit(job):
                 raise RefusalError(429, "the server has as many requests as it can take; try again in a second")
         except BrokenError:
-            raise RefusalError(503, "the model has failed; the server must be started again") from None
+            raise _failed() from None
         head = {"id": f"chatcmpl-{secrets.token_hex(12)}", "created": int(time()), "model": asked.model}
         if asked.stream:
             return StreamingResponse(_events(worker, job, asked, head), media_type="text/event-stream")
@@ -70,6 +71,10 @@ def create_app(workers: Mapping[str, Worker]) -> FastAPI:
 
     mount_pages(app)
     return app
+
+
+def _failed() -> RefusalError:
+    return RefusalError(503, "the model has failed; the server must be started again")
 
 
 async def _read(request: Request) -> ChatRequest:
@@ -116,7 +121,7 @@ def _job(worker: Worker, asked: ChatRequest, loop: asyncio.AbstractEventLoop) ->
     return Job(prompt, sampling, asked.n, asked.stops, loop=loop)
 
 
-async def _pieces(worker: Worker, job: Job) -> AsyncIterator[Piece]:
+async def _pieces(job: Job) -> AsyncIterator[Piece]:
     """The pieces of all samples until the last is complete."""
     left = job.samples
     while left:
@@ -134,7 +139,7 @@ async def _events(worker: Worker, job: Job, asked: ChatRequest, head: dict[str, 
     try:
         for sample in range(job.samples):
             yield _event(head | {"choices": [_choice(sample, {"role": "assistant", "content": ""}, None)]})
-        async for piece in _pieces(worker, job):
+        async for piece in _pieces(job):
             tokens[piece.sample] = piece.tokens
             delta = {"content": piece.text} if piece.text else {}
             yield _event(head | {"choices": [_choice(piece.sample, delta, piece.finish_reason)]})
@@ -142,7 +147,7 @@ async def _events(worker: Worker, job: Job, asked: ChatRequest, head: dict[str, 
             yield _event(head | {"choices": [], "usage": _usage(job, tokens)})
         yield "data: [DONE]\n\n"
     except BrokenError:
-        yield _event(RefusalError(503, "the model has failed; the server must be started again").body)
+        yield _event(_failed().body)
     finally:
         worker.release(job)
 
@@ -152,7 +157,7 @@ async def _whole(request: Request, worker: Worker, job: Job, head: dict[str, Any
     texts, tokens, reasons = [""] * job.samples, dict[int, int](), dict[int, str]()
 
     async def collect() -> None:
-        async for piece in _pieces(worker, job):
+        async for piece in _pieces(job):
             texts[piece.sample] += piece.text
             tokens[piece.sample] = piece.tokens
             if piece.finish_reason is not None:
@@ -170,7 +175,7 @@ async def _whole(request: Request, worker: Worker, job: Job, head: dict[str, Any
         try:
             collecting.result()
         except BrokenError:
-            raise RefusalError(503, "the model has failed; the server must be started again") from None
+            raise _failed() from None
     finally:
         worker.release(job)
         for task in (collecting, leaving):

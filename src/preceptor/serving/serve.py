@@ -1,7 +1,6 @@
 """Serving models with uvicorn: one process, one event loop, one engine thread a model."""
 
 import signal
-import socket
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -13,6 +12,7 @@ from preceptor.models.checkpoint import open_language_model
 from preceptor.models.compute import COMPUTE, place
 from preceptor.serving.api import create_app
 from preceptor.serving.worker import Worker
+from preceptor.web.listen import listen
 
 SHUTDOWN_SECONDS = 10
 
@@ -24,11 +24,7 @@ def serve(directories: Sequence[Path], host: str, port: int, say: Callable[[str]
     if twice:
         raise InputError(f"--model: two models are called {twice[0]}; rename one of the directories")
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        listener = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
-    except OSError as error:
-        raise InputError(f"cannot listen on {host}:{port} ({error.strerror or error}); check --host, --port") from None
-    with listener:
+    with listen(host, port) as listener:
         workers = {name: open_worker(directory) for name, directory in zip(names, directories, strict=True)}
         say(f"serving {', '.join(names)} at http://{host}:{listener.getsockname()[1]}/v1; stop with Ctrl-C")
         with suppress(KeyboardInterrupt):  # uvicorn has finished what was begun, and raises the signal again

@@ -1,6 +1,5 @@
 """Serving the app with uvicorn: one process, one event loop, threads for the database."""
 
-import errno
 import signal
 import socket
 from collections.abc import Callable
@@ -15,6 +14,7 @@ from preceptor.feedback.app.first import first_invitation, first_texts
 from preceptor.feedback.app.server import create_app
 from preceptor.feedback.app.settings import AppSettings
 from preceptor.feedback.store import Store, open_store
+from preceptor.web.listen import listen
 
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 KEEP_ALIVE_SECONDS = 65
@@ -90,12 +90,4 @@ def _listening(place: Place) -> socket.socket:
     for path in (place.tls_certificate, place.tls_key):
         if path is not None and not path.is_file():
             raise InputError(f"{path}: no such file; check the path")
-    family = socket.AF_INET6 if ":" in place.host else socket.AF_INET
-    try:
-        return socket.create_server((place.host, place.port), family=family, backlog=1024)
-    except OSError as error:
-        if error.errno == errno.EADDRINUSE:
-            raise InputError(f"port {place.port} is in use; choose another with --port") from None
-        raise InputError(
-            f"cannot listen on {place.host}:{place.port} ({error.strerror or error}); check --host"
-        ) from None
+    return listen(place.host, place.port)

@@ -47,9 +47,14 @@ def export_gguf(model: Transformer, tokenizer: Tokenizer, path: Path, precision:
     Raises :class:`InputError` for a model or a tokenizer that the format, or llama.cpp, has no place for.
     """
     config = model.config
-    if config.family not in _ARCHITECTURES or config.sliding_window is not None or not config.causal:
-        what = "a sliding window" if config.sliding_window else "masked models" if not config.causal else config.family
-        raise InputError(f"{path}: GGUF files are not written for {what}; use the Hugging Face directory")
+    refusals = {
+        "masked models": not config.causal,
+        "a sliding window": config.sliding_window is not None,
+        config.family: config.family not in _ARCHITECTURES,
+    }
+    for what, refused in refusals.items():
+        if refused:
+            raise InputError(f"{path}: GGUF files are not written for {what}; use the Hugging Face directory")
     arch, fused = _ARCHITECTURES[config.family]
     with tempfile.TemporaryDirectory() as directory:
         tokenizer.save(Path(directory))
@@ -59,7 +64,11 @@ def export_gguf(model: Transformer, tokenizer: Tokenizer, path: Path, precision:
     if config.rope_scaling is not None and config.rope_scaling.kind == "llama3":
         tensors[ROPE_FREQS] = rope_divisors(config.head_dim, config.rope_theta, config.rope_scaling)
     kind, file_type = _KINDS[precision]
-    facts = {"general.name": path.stem, "general.file_type": int(file_type), "general.quantization_version": 2}
+    facts = {
+        "general.name": path.stem,
+        "general.file_type": int(file_type),
+        "general.quantization_version": gguf.GGML_QUANT_VERSION,
+    }
     facts |= {f"{arch}.{key}": value for key, value in _shape(config).items()} | words
     with file_atomic(path) as partial:
         _write(partial, arch, facts, tensors, kind)
