@@ -24,8 +24,8 @@ def attention_verb(options: argparse.Namespace) -> None:
     """Write an SVG with the attention of every layer and head of a model on a text."""
     if not options.text.strip():
         raise InputError("the text is empty; give a sentence")
-    from preceptor.evaluation.fill_in import attention_of
     from preceptor.files import write_atomic
+    from preceptor.models.attention_maps import attention_of
     from preceptor.models.checkpoint import open_language_model
     from preceptor.models.sources import find_model
     from preceptor.reporting.foundations import attention_chart

@@ -10,8 +10,9 @@ import torch
 
 from preceptor.cli import main
 from preceptor.errors import InputError
-from preceptor.evaluation.fill_in import Blank, attention_of, choose_blank, fill_in
+from preceptor.evaluation.fill_in import Blank, choose_blank, fill_in
 from preceptor.keyed import torch_rng
+from preceptor.models.attention_maps import attention_of
 from preceptor.models.checkpoint import load_language_model
 from preceptor.models.config import ModelConfig
 from preceptor.models.lstm import load_lstm

@@ -7,7 +7,6 @@ import torch
 from torch import Tensor
 
 from preceptor.evaluation.context import Network
-from preceptor.models.attention_maps import attention_maps
 from preceptor.models.transformer import Transformer
 from preceptor.text.tokenizer import Tokenizer
 
@@ -89,21 +88,4 @@ def fill_in(readers: dict[str, Network], masked: Transformer, blank: Blank, toke
         "word": tokenizer.decode([blank.ids[blank.at]]),
         "after": tokenizer.decode(blank.ids[blank.at + 1 :]),
         "guesses": guesses,
-    }
-
-
-def attention_example(model: Network, blank: Blank, tokenizer: Tokenizer) -> dict[str, Any]:
-    """The whole sentence's tokens and ``maps[layer][head][query][key]``, shares of attention, to four digits."""
-    assert isinstance(model, Transformer)
-    return attention_of(model, blank.ids, tokenizer)
-
-
-def attention_of(model: Transformer, ids: list[int], tokenizer: Tokenizer) -> dict[str, Any]:
-    """``tokens`` as text and ``maps[layer][head][query][key]`` of a sequence, the begin token before it included."""
-    ids = ids if tokenizer.bos_id is None else [tokenizer.bos_id, *ids]
-    maps = attention_maps(model, torch.tensor([ids], device=model.device))
-    tokens = ["begin" if token in tokenizer.special_ids else tokenizer.decode([token]) for token in ids]
-    return {
-        "tokens": tokens,
-        "maps": [[[[round(x, 4) for x in row] for row in head] for head in layer[0].tolist()] for layer in maps],
     }

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from preceptor.models.transformer import Transformer
+from preceptor.text.tokenizer import Tokenizer
 
 
 @torch.no_grad()
@@ -29,3 +30,14 @@ def attention_maps(model: Transformer, ids_BT: Tensor) -> list[Tensor]:
         for hook in hooks:
             hook.remove()
     return maps
+
+
+def attention_of(model: Transformer, ids: list[int], tokenizer: Tokenizer) -> dict[str, Any]:
+    """``tokens`` as text and ``maps[layer][head][query][key]`` of a sequence, the begin token before it included."""
+    ids = ids if tokenizer.bos_id is None else [tokenizer.bos_id, *ids]
+    maps = attention_maps(model, torch.tensor([ids], device=model.device))
+    tokens = ["begin" if token in tokenizer.special_ids else tokenizer.decode([token]) for token in ids]
+    return {
+        "tokens": tokens,
+        "maps": [[[[round(x, 4) for x in row] for row in head] for head in layer[0].tolist()] for layer in maps],
+    }

@@ -23,10 +23,11 @@ from preceptor.evaluation.context import (
     loss_by_position,
     next_token_losses,
 )
-from preceptor.evaluation.fill_in import attention_example, choose_blank, fill_in
+from preceptor.evaluation.fill_in import choose_blank, fill_in
 from preceptor.evaluation.speed import training_speeds
 from preceptor.files import write_json
 from preceptor.keyed import numpy_rng, torch_rng
+from preceptor.models.attention_maps import attention_of
 from preceptor.models.checkpoint import load_language_model, new_model, save_model
 from preceptor.models.compute import COMPUTE, ComputeConfig, place
 from preceptor.models.config import ModelConfig
@@ -162,7 +163,7 @@ def batch_of(
 
 
 def _loss(
-    config: FoundationsConfig, name: Name, network: Network, ids: Tensor, text: Tokenizer, generator: torch.Generator
+    config: FoundationsConfig, name: str, network: Network, ids: Tensor, text: Tokenizer, generator: torch.Generator
 ) -> Tensor:
     """Mean cross-entropy in nats: of every next token, or of the hidden tokens alone."""
     targets, chosen = ids, torch.ones_like(ids, dtype=torch.bool)
@@ -188,14 +189,14 @@ def _measure(
     """All of foundations.json."""
     masked, causal = networks["masked"], networks["causal"]
     assert isinstance(masked, Transformer) and isinstance(causal, Transformer) and text.mask_id is not None
-    readers: dict[str, Network] = {"lstm": networks["lstm"], "causal": causal}
+    trained: dict[str, Network] = {str(name): network for name, network in networks.items()}
+    readers = {name: trained[name] for name in ("lstm", "causal")}
     length = unseen.shape[1]
     distances = sorted({2**power for power in range(2, 12) if 2 ** (power + 1) < length} | {(length - 1) // 2})
     losses = {name: next_token_losses(network, unseen) for name, network in readers.items()}
 
     def step_loss(name: str, ids: Tensor) -> Tensor:
-        one: Name = next(known for known in NAMES if known == name)
-        return _loss(config, one, networks[one], ids, text, torch_rng(seed, "foundations", "speed"))
+        return _loss(config, name, trained[name], ids, text, torch_rng(seed, "foundations", "speed"))
 
     blank = choose_blank(unseen, text)
     return {
@@ -210,7 +211,7 @@ def _measure(
         "copy_alphabet": len(alphabet),
         "tokens_per_second": training_speeds(list(networks), step_loss, unseen[: config.batch_rows]),
         "fill_in": fill_in(readers, masked, blank, text),
-        "attention": {name: attention_example(networks[name], blank, text) for name in ("causal", "masked")},
+        "attention": {"causal": attention_of(causal, blank.ids, text), "masked": attention_of(masked, blank.ids, text)},
     }
 
 
