@@ -8,15 +8,17 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import torch
 
 from preceptor import cli
 from preceptor.cli import main
+from preceptor.export_model import PRECISIONS
 from preceptor.models.checkpoint import load_language_model, new_model, save_model
 from preceptor.models.config import ModelConfig
+from preceptor.models.gguf.export import Precision
 from preceptor.models.sources import find_model
 from preceptor.text.tokenizer import Tokenizer
 from preceptor.verbs import STAGES, stage_function
@@ -254,6 +256,10 @@ def test_chat_answers_every_line(
     assert first[0] == again[0]
     assert len(first) >= 2
     assert len(other) >= 2
+
+
+def test_export_offers_every_precision() -> None:
+    assert get_args(Precision) == PRECISIONS
 
 
 def test_an_exported_model_is_the_same_model(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
