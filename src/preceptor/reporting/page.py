@@ -6,7 +6,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 import preceptor
-from preceptor.reporting import charts, examples, foundations, tables
+from preceptor.reporting import charts, examples, foundations, svg, tables
 from preceptor.reporting.plots import model_name
 from preceptor.reporting.read import RunRecord, StageRecord
 
@@ -41,6 +41,7 @@ def render_page(record: RunRecord) -> str:
         "sources": tables.sources_table(evaluation),
         "calibration": (charts.calibration_chart(evaluation), evaluation.get("reward", {}).get("calibration", {})),
         "drift": tables.drift_table(evaluation),
+        "colours": {"light": svg.LIGHT, "dark": svg.DARK},
         "foundations": foundations.section(record.foundations),
         "frontiers": _frontiers(record),
         "stages": [charts.stage_charts(stage) for stage in record.stages if stage.metrics],

@@ -71,7 +71,7 @@ STYLE: dict[Any, Any] = {
 }
 
 
-# The values that the page gives the variables, for a figure that stands alone.
+# What the variables of a figure are, on the page and where it stands alone.
 LIGHT = "--ink:#1c1c1a;--muted:#5c5c57;--grid:#e2e2dc;--card:#ffffff;--grey:#74746f;--blue:#0069a6;"
 DARK = "--ink:#ebebe7;--muted:#a8a8a1;--grid:#34342f;--card:#1e1e1c;--grey:#a3a39c;--blue:#62b6ea;"
 
