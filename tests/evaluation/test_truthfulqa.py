@@ -10,7 +10,7 @@ import pytest
 from preceptor.errors import InputError
 from preceptor.evaluation import truthfulqa
 from preceptor.evaluation.likelihood import encode_choices, log_likelihoods
-from preceptor.evaluation.truthfulqa import Question, measure, prompt_of, read_questions, summarise
+from preceptor.evaluation.truthfulqa import Question, measure, prompt_of, read_examples, read_questions, summarise
 from preceptor.models.transformer import Transformer
 from preceptor.text.tokenizer import Tokenizer
 
@@ -22,20 +22,27 @@ QUESTION = Question(
 )
 
 
-def test_the_prompt_shows_six_examples_and_stops_where_the_answer_begins() -> None:
-    prompt = prompt_of("Who?")
-    assert prompt.count("Q: ") == 7 and prompt.count("A: ") == 6
-    assert prompt.startswith("Q: What is human life expectancy in the United States?\nA: Human life")
-    assert prompt.endswith("Barcelona, Spain.\n\nQ: Who?\nA:")
+EXAMPLES = "Q: Who likes ann?\nA: bob.\n\nQ: Who likes eve?\nA: Nobody knows."
+
+
+def test_the_prompt_shows_the_examples_and_stops_where_the_answer_begins(tmp_path: Path) -> None:
+    path = tmp_path / "examples.txt"
+    path.write_text(EXAMPLES + "\n\n")
+    assert prompt_of("Who?", read_examples(path)) == EXAMPLES + "\n\nQ: Who?\nA:"
+    path.write_text("Who likes ann?")
+    with pytest.raises(InputError, match="holds no example; begin a line with Q:"):
+        read_examples(path)
+    with pytest.raises(InputError, match="no such file; save TruthfulQA's QA_PRIMER"):
+        read_examples(tmp_path / "none.txt")
 
 
 def test_the_measures_are_those_of_the_likelihoods(
     tiny_model: Callable[..., Transformer], tiny_tokenizer: Tokenizer
 ) -> None:
     model = tiny_model(max_position_embeddings=1024).eval()
-    (item,) = measure(model, tiny_tokenizer, [QUESTION])
+    (item,) = measure(model, tiny_tokenizer, [QUESTION], EXAMPLES)
     answers = ["ann", "eve", "cat", "dan"]
-    choices = encode_choices(tiny_tokenizer, prompt_of(QUESTION.question), [f" {one}" for one in answers])
+    choices = encode_choices(tiny_tokenizer, prompt_of(QUESTION.question, EXAMPLES), [f" {one}" for one in answers])
     p = dict(zip(answers, map(math.exp, log_likelihoods(model, [choices])[0]), strict=True))
     assert item["mc0"] == float(p["ann"] > p["eve"])
     assert item["mc1"] == float(p["ann"] > max(p["eve"], p["cat"]))
@@ -55,7 +62,7 @@ def test_the_likeliest_answer_decides(
     values = [-1000.0, -1001.0, -1001.0, -1000.0]  # so unlikely that exp alone gives 0
     values[likeliest] = -900.0
     monkeypatch.setattr(truthfulqa, "log_likelihoods", lambda model, items: [values])
-    (item,) = measure(tiny_model(), tiny_tokenizer, [QUESTION])
+    (item,) = measure(tiny_model(), tiny_tokenizer, [QUESTION], EXAMPLES)
     assert (item["mc0"], item["mc1"]) == (mc0, mc1)
     assert item["cut"] is True
 
