@@ -1,6 +1,6 @@
 /** The words of the page, in the reader's language. All languages have the same keys (a test holds them together). */
 
-import { recall, remember } from "/common/memory.js";
+import { LANGUAGES, speaking } from "/common/i18n.js";
 
 const en = {
   "language": "Language",
@@ -130,29 +130,5 @@ const zhHans = {
   "failed.key": "服务器要求有效的 API 密钥（见“设置”）",
 };
 
-const WORDS = { en, "zh-Hans": zhHans };
-
-/** Languages by the name that they call themselves. */
-export const LANGUAGES = { en: "English", "zh-Hans": "简体中文" };
-
-let language = first();
-
-function first() {
-  const kept = recall("language");
-  if (kept in WORDS) return kept;
-  return (navigator.language || "en").toLowerCase().startsWith("zh") ? "zh-Hans" : "en";
-}
-
-export const currentLanguage = () => language;
-
-/** Change it, and remember it in this browser. */
-export function useLanguage(name) {
-  language = name;
-  remember("language", name);
-  document.documentElement.lang = name;
-}
-
-/** The words for a key; `{name}` is filled from `values`. */
-export function t(key, values = {}) {
-  return WORDS[language][key].replace(/\{(\w+)\}/g, (_, name) => String(values[name]));
-}
+export { LANGUAGES };
+export const { currentLanguage, useLanguage, t } = speaking({ en, "zh-Hans": zhHans });

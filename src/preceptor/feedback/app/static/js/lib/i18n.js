@@ -4,46 +4,12 @@ import enAdmin from "../strings/en-admin.js";
 import en from "../strings/en.js";
 import zhHansAdmin from "../strings/zh-Hans-admin.js";
 import zhHans from "../strings/zh-Hans.js";
-import { recall, remember } from "/common/memory.js";
+import { LANGUAGES, speaking } from "/common/i18n.js";
 
 const WORDS = { en: { ...en, ...enAdmin }, "zh-Hans": { ...zhHans, ...zhHansAdmin } };
 
-/** Languages by the name that they call themselves. */
-export const LANGUAGES = { en: "English", "zh-Hans": "简体中文" };
-
-let language = first();
-
-function first() {
-  const kept = recall("language");
-  if (kept in WORDS) return kept;
-  return (navigator.language || "en").toLowerCase().startsWith("zh") ? "zh-Hans" : "en";
-}
-
-/** The language that pages are in now. */
-export function currentLanguage() {
-  return language;
-}
-
-/** Change it, and remember it in this browser. */
-export function useLanguage(name) {
-  if (!(name in WORDS)) return;
-  language = name;
-  remember("language", name);
-  document.documentElement.lang = name;
-}
-
-/**
- * The words for a key. `{name}` is filled from `values`; of "one|many" the first is taken when `n` is 1.
- *
- * @param {string} key
- * @param {Object<string, string | number>} [values]
- */
-export function t(key, values = {}) {
-  const found = WORDS[language][key] ?? key;
-  const [one, many] = found.includes("|") ? found.split("|") : [found, found];
-  const words = String(values.n) === "1" ? one : many;
-  return words.replace(/\{(\w+)\}/g, (whole, name) => (name in values ? String(values[name]) : whole));
-}
+export { LANGUAGES };
+export const { currentLanguage, useLanguage, t } = speaking(WORDS);
 
 /** The words for a key, or the fallback if there are none: for names that come from the server. */
 export function tOr(key, fallback, values = {}) {
@@ -52,14 +18,14 @@ export function tOr(key, fallback, values = {}) {
 
 /** A time of the server as people write it here. */
 export function when(iso, parts = { dateStyle: "medium", timeStyle: "short" }) {
-  return iso ? new Intl.DateTimeFormat(language, parts).format(new Date(iso)) : "";
+  return iso ? new Intl.DateTimeFormat(currentLanguage(), parts).format(new Date(iso)) : "";
 }
 
 /** A number as people write it here. */
 export function number(value, digits = 0) {
   return value === null || value === undefined
     ? "–"
-    : new Intl.NumberFormat(language, { maximumFractionDigits: digits, minimumFractionDigits: digits }).format(value);
+    : new Intl.NumberFormat(currentLanguage(), { maximumFractionDigits: digits, minimumFractionDigits: digits }).format(value);
 }
 
 /** A share as percent with one digit; a dash when there is none. */
