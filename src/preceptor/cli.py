@@ -9,6 +9,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -149,6 +150,10 @@ def _add_serve(verbs: Any) -> None:
     serve.add_argument(
         "--model", action="append", required=True, metavar="MODEL", help="a directory, a GGUF file or a hub id; repeat"
     )
+    serve.add_argument(
+        "--reference", metavar="MODEL", help="what replies are compared with when inspected, as PPO's start"
+    )
+    serve.add_argument("--reward", metavar="MODEL", help="a reward model that scores inspected replies")
     serve.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine only)")
     serve.add_argument("--port", type=int, default=8001, help="port to listen on; 0 takes a free one (default: 8001)")
     serve.add_argument("--threads", type=int, help="CPU threads (default: one a core)")
@@ -214,7 +219,9 @@ def serve_verb(options: argparse.Namespace) -> None:
     start_torch(options.threads)
     from preceptor.serving.serve import serve
 
-    serve([_model(name) for name in options.model], options.host, options.port, lambda line: print(line, flush=True))
+    judges = {name: getattr(options, name) and _model(getattr(options, name)) for name in ("reference", "reward")}
+    say = partial(print, flush=True)
+    serve([_model(name) for name in options.model], options.host, options.port, say, **judges)
 
 
 def _overrides(options: argparse.Namespace) -> list[str]:

@@ -8,13 +8,15 @@ from fastapi import FastAPI
 from fastapi.responses import JSONResponse, Response
 
 from preceptor.serving.chat_completions import chat_routes
+from preceptor.serving.inspection import inspection_routes
+from preceptor.serving.inspector import Inspector
 from preceptor.serving.pages import mount_pages
 from preceptor.serving.refusals import handle_refusals
 from preceptor.serving.worker import Worker
 
 
-def create_app(workers: Mapping[str, Worker]) -> FastAPI:
-    """The app over the models by name."""
+def create_app(workers: Mapping[str, Worker], inspectors: Mapping[str, Inspector] | None = None) -> FastAPI:
+    """The app over the models by name, and over those whose replies may be inspected."""
     app = FastAPI(title="Preceptor", docs_url=None, redoc_url=None)
     started = int(time())
     handle_refusals(app)
@@ -30,5 +32,6 @@ def create_app(workers: Mapping[str, Worker]) -> FastAPI:
         return {"object": "list", "data": data}
 
     app.include_router(chat_routes(workers))
+    app.include_router(inspection_routes(inspectors or {}))
     mount_pages(app)
     return app
