@@ -2,7 +2,6 @@
 
 import argparse
 import sys
-from pathlib import Path
 from typing import Any
 
 from preceptor.allocation import start_torch
@@ -15,7 +14,11 @@ def add_chat(verbs: Any) -> None:
     """Add the verb to the program's."""
     chat = verbs.add_parser("chat", help="talk to a model", description=chat_verb.__doc__)
     chat.add_argument(
-        "--model", action="append", required=True, metavar="MODEL", help="a directory, a GGUF file or a hub id; repeat"
+        "--model",
+        action="append",
+        required=True,
+        metavar="[NAME=]MODEL",
+        help="a directory, a GGUF file or a hub id, and what to call it; repeat",
     )
     chat.add_argument("--system", help="a system message to begin with")
     chat.add_argument("--temperature", type=float, default=0.0, help="0 takes the likeliest token (default)")
@@ -34,6 +37,7 @@ def chat_verb(options: argparse.Namespace) -> None:
 
     from preceptor.chat.talk import Talk
     from preceptor.generation.sampling import SamplingConfig
+    from preceptor.models.names import name_models
     from preceptor.models.sources import find_model
 
     try:
@@ -42,12 +46,7 @@ def chat_verb(options: argparse.Namespace) -> None:
         first = error.errors()[0]
         option = "--" + str(first["loc"][0]).replace("_", "-")
         raise InputError(f"{option} {first['input']}: {first['msg'].replace('Input should be', 'must be')}") from None
-    models: dict[str, Path] = {}
-    for given in options.model:
-        name = _name(given)
-        if name in models:
-            raise InputError(f"--model: two models are called {name}; rename one of them")
-        models[name] = find_model(given)
+    models = {name: find_model(given) for name, given in name_models(options.model).items()}
     talk = Talk(models, sampling, options.system)
     if sys.stdin.isatty() and sys.stdout.isatty():
         from preceptor.chat.terminal import Terminal
@@ -57,9 +56,3 @@ def chat_verb(options: argparse.Namespace) -> None:
         from preceptor.chat.lines import chat_lines
 
         chat_lines(talk)
-
-
-def _name(given: str) -> str:
-    """What a model is called: the last part of its path, or of its id on the hub."""
-    path = Path(given).expanduser()
-    return path.resolve().name if path.exists() else path.name

@@ -148,12 +148,14 @@ def _add_serve(verbs: Any) -> None:
         "serve", help="serve models over the OpenAI-compatible API", description=serve_verb.__doc__
     )
     serve.add_argument(
-        "--model", action="append", required=True, metavar="MODEL", help="a directory, a GGUF file or a hub id; repeat"
+        "--model",
+        action="append",
+        required=True,
+        metavar="[NAME=]MODEL",
+        help="a directory, a GGUF file or a hub id, and what clients call it; repeat",
     )
-    serve.add_argument(
-        "--reference", metavar="MODEL", help="what replies are compared with when inspected, as PPO's start"
-    )
-    serve.add_argument("--reward", metavar="MODEL", help="a reward model that scores inspected replies")
+    serve.add_argument("--reward", metavar="MODEL", help="a reward model: scores inspected replies; best_of needs it")
+    serve.add_argument("--reference", metavar="MODEL", help="what inspected replies are compared with, as PPO's start")
     serve.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine only)")
     serve.add_argument("--port", type=int, default=8001, help="port to listen on; 0 takes a free one (default: 8001)")
     serve.add_argument("--threads", type=int, help="CPU threads (default: one a core)")
@@ -217,11 +219,12 @@ def serve_verb(options: argparse.Namespace) -> None:
     """Serve models over the OpenAI-compatible API, until Ctrl-C."""
     check_port(options.port)
     start_torch(options.threads)
+    from preceptor.models.names import name_models
     from preceptor.serving.serve import serve
 
-    judges = {name: getattr(options, name) and _model(getattr(options, name)) for name in ("reference", "reward")}
-    say = partial(print, flush=True)
-    serve([_model(name) for name in options.model], options.host, options.port, say, **judges)
+    models = {name: _model(model) for name, model in name_models(options.model).items()}
+    others = {name: getattr(options, name) and _model(getattr(options, name)) for name in ("reward", "reference")}
+    serve(models, options.host, options.port, partial(print, flush=True), **others)
 
 
 def _overrides(options: argparse.Namespace) -> list[str]:

@@ -11,8 +11,9 @@ from playwright.sync_api import Browser, Page, expect
 
 from preceptor.models.heads import ScalarModel
 from preceptor.models.transformer import Transformer
+from preceptor.serving.best_of import Judge
 from preceptor.serving.inspection import inspection_routes
-from preceptor.serving.inspector import Inspector, Judges
+from preceptor.serving.inspector import Inspector
 from preceptor.text.tokenizer import Tokenizer
 
 from .chat_server import WORDS, fake_server
@@ -30,16 +31,16 @@ def page(
     tiny_scalar: Callable[..., ScalarModel],
     tiny_tokenizer: Tokenizer,
 ) -> Iterator[Page]:
-    """The page, with a reply in it. "plain" can be inspected beside judges and "other" without; "hostile" cannot."""
+    """The page, with a reply in it. "plain" can be inspected beside a reference, "other" without; "hostile" cannot."""
     shape = {"max_position_embeddings": 128}
-    judges = Judges(tiny_model(seed=1, **shape), tiny_scalar(seed=2, **shape))
+    judge = Judge(tiny_scalar(seed=2, **shape), tiny_tokenizer)
     inspectors = {
-        name: Inspector(lambda: tiny_model(**shape), tiny_tokenizer, given)
-        for name, given in (("plain", judges), ("other", Judges()))
+        name: Inspector(lambda: tiny_model(**shape), tiny_tokenizer, reference)
+        for name, reference in (("plain", tiny_model(seed=1, **shape)), ("other", None))
     }
     said: list[str] = []
     with fake_server() as server:
-        server.app.include_router(inspection_routes(inspectors))
+        server.app.include_router(inspection_routes(inspectors, judge))
         context = browser.new_context(viewport=WIDE, locale="en-US", reduced_motion="reduce")
         opened = context.new_page()
         opened.set_default_timeout(PATIENCE)
@@ -50,6 +51,7 @@ def page(
         ask(opened, "plain")
         yield opened
         context.close()
+    judge.close()
     assert [text for text in said if "the server responded with a status of 4" not in text] == []
 
 
@@ -129,7 +131,7 @@ def test_tokens_with_the_keyboard_and_where_the_model_looked(page: Page) -> None
     expect(panel.locator(".seen")).to_have_count(0)
 
 
-def test_without_judges_and_where_it_cannot_be(page: Page) -> None:
+def test_without_a_reference_and_where_it_cannot_be(page: Page) -> None:
     turn(page, on=True)
     ask(page, "other")
     inspected(page)

@@ -157,8 +157,8 @@ def test_the_program_on_a_pseudo_terminal(models: Models, tmp_path: Path) -> Non
 
     def wait_for(what: bytes) -> None:
         nonlocal shown
-        end = time.monotonic() + 60
-        while what not in shown and time.monotonic() < end and select.select([ours], [], [], 60)[0]:
+        end = time.monotonic() + 120
+        while what not in shown and time.monotonic() < end and select.select([ours], [], [], 120)[0]:
             shown += os.read(ours, 4096)
         assert what in shown, shown
         shown = shown.partition(what)[2]

@@ -15,8 +15,9 @@ from preceptor.models.checkpoint import save_model
 from preceptor.models.heads import ScalarModel
 from preceptor.models.transformer import Transformer
 from preceptor.serving.api import create_app
-from preceptor.serving.inspector import Inspector, Judges
-from preceptor.serving.serve import open_inspector, open_judges
+from preceptor.serving.best_of import Judge
+from preceptor.serving.inspector import Inspector
+from preceptor.serving.serve import open_inspectors
 from preceptor.text.conversation import Message, render
 from preceptor.text.tokenizer import Tokenizer
 
@@ -36,15 +37,18 @@ def models(
 
 @pytest.fixture
 def inspector(models: tuple[Transformer, Transformer, ScalarModel], tiny_tokenizer: Tokenizer) -> Inspector:
-    policy, reference, reward = models
-    return Inspector(lambda: policy, tiny_tokenizer, Judges(reference, reward))
+    return Inspector(lambda: models[0], tiny_tokenizer, models[1])
 
 
 @pytest.fixture
-def post(inspector: Inspector) -> Iterator[Post]:
+def post(
+    inspector: Inspector, models: tuple[Transformer, Transformer, ScalarModel], tiny_tokenizer: Tokenizer
+) -> Iterator[Post]:
     """post("/v1/inspect", top=3): the answer."""
-    with TestClient(create_app({}, {"tiny": inspector})) as client:
+    judge = Judge(models[2], tiny_tokenizer)
+    with TestClient(create_app({}, judge, {"tiny": inspector})) as client:
         yield lambda path, **more: client.post(path, json={"model": "tiny", "messages": TALK} | more)
+    judge.close()
 
 
 def laid_out(tokenizer: Tokenizer) -> tuple[torch.Tensor, int]:
@@ -105,9 +109,9 @@ def test_without_judges_there_are_probabilities_alone_and_with_itself_no_kl(
     models: tuple[Transformer, Transformer, ScalarModel], tiny_tokenizer: Tokenizer
 ) -> None:
     messages = [Message(**one) for one in TALK]
-    bare = Inspector(lambda: models[0], tiny_tokenizer, Judges()).tokens(messages, 1)
-    assert "score" not in bare and not {"kl", "log_ratio"} & bare["tokens"][0].keys()
-    same = Inspector(lambda: models[0], tiny_tokenizer, Judges(reference=models[0])).tokens(messages, 1)
+    bare = Inspector(lambda: models[0], tiny_tokenizer).tokens(messages, 1)
+    assert not {"kl", "log_ratio"} & bare["tokens"][0].keys()
+    same = Inspector(lambda: models[0], tiny_tokenizer, models[0]).tokens(messages, 1)
     assert {(one["kl"], one["log_ratio"]) for one in same["tokens"]} == {(0.0, 0.0)}
 
 
@@ -143,9 +147,9 @@ def test_one_at_a_time_and_never_on_the_event_loop(
         assert go_on.wait(30)
         return models[0]
 
-    inspector = Inspector(load, tiny_tokenizer, Judges())
+    inspector = Inspector(load, tiny_tokenizer)
     answers: list[int] = []
-    with TestClient(create_app({}, {"tiny": inspector})) as client:
+    with TestClient(create_app({}, None, {"tiny": inspector})) as client:
         ask = lambda: client.post("/v1/inspect", json={"model": "tiny", "messages": TALK})  # noqa: E731
         first = Thread(target=lambda: answers.append(ask().status_code))
         first.start()
@@ -155,7 +159,7 @@ def test_one_at_a_time_and_never_on_the_event_loop(
         assert refused.status_code == 429 and refused.headers["retry-after"] == "1"
         go_on.set()
         first.join(30)
-        assert answers == [200] and ask().status_code == 200
+        assert answers == [200] and "score" not in ask().json()
 
 
 def test_damaged_weights_are_said_so(
@@ -166,18 +170,13 @@ def test_damaged_weights_are_said_so(
         inspector.tokens([Message(**one) for one in TALK], 1)
 
 
-def test_judges_of_another_vocabulary_are_refused_at_the_start(
+def test_a_reference_of_another_vocabulary_is_refused_at_the_start(
     tmp_path: Path, models: tuple[Transformer, Transformer, ScalarModel], tiny_tokenizer: Tokenizer
 ) -> None:
-    policy, _, reward = models
-    save_model(policy, tmp_path / "policy", tiny_tokenizer)
-    save_model(reward, tmp_path / "reward", tiny_tokenizer)
-    judges = open_judges({"policy": tiny_tokenizer}, tmp_path / "policy", tmp_path / "reward")
-    found = open_inspector(tmp_path / "policy", tiny_tokenizer, judges).tokens([Message(**one) for one in TALK], 1)
-    assert found["tokens"][0]["kl"] == 0.0 and "score" in found
+    place = tmp_path / "sft"
+    save_model(models[0], place, tiny_tokenizer)
+    (inspector,) = open_inspectors({"sft": place}, {"sft": tiny_tokenizer}, place).values()
+    assert inspector.tokens([Message(**one) for one in TALK], 1)["tokens"][0]["kl"] == 0.0
     other = Tokenizer.train(["another text"], 270)
-    for given in ((tmp_path / "policy", None), (None, tmp_path / "reward")):
-        with pytest.raises(InputError, match=r"--re\w+ .*: its tokenizer is not that of the model ppo"):
-            open_judges({"policy": tiny_tokenizer, "ppo": other}, *given)
-    with pytest.raises(InputError, match="is a language model"):
-        open_judges({"policy": tiny_tokenizer}, None, tmp_path / "policy")
+    with pytest.raises(InputError, match=r"--reference .*sft: its tokenizer is not that of the model ppo"):
+        open_inspectors({"sft": place, "ppo": place}, {"sft": tiny_tokenizer, "ppo": other}, place)

@@ -8,7 +8,8 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from preceptor.errors import InputError
-from preceptor.serving.bodies import read_body
+from preceptor.serving.best_of import Judge
+from preceptor.serving.bodies import ANSWERS, described, read_body
 from preceptor.serving.inspector import BusyError, Inspector
 from preceptor.serving.refusals import RefusalError
 from preceptor.text.conversation import Message
@@ -39,18 +40,22 @@ class AttentionRequest(_Inspected):
     head: int | None = Field(None, ge=0)
 
 
-def inspection_routes(inspectors: Mapping[str, Inspector]) -> APIRouter:
-    """The routes, over the models by name."""
+def inspection_routes(inspectors: Mapping[str, Inspector], judge: Judge | None) -> APIRouter:
+    """The routes, over the models by name; a ``judge`` scores what is inspected."""
     router = APIRouter()
 
-    @router.post("/v1/inspect")
+    @router.post("/v1/inspect", responses=ANSWERS, openapi_extra=described(InspectRequest))
     async def inspect(request: Request) -> dict[str, Any]:
         """The tokens of a reply, each with its probability and the likeliest in its place; its KL and its score."""
         asked = await read_body(request, InspectRequest)
         inspector = _find(inspectors, asked.model)
-        return await _apart(lambda: inspector.tokens(asked.messages, asked.top))
+        found = await _apart(lambda: inspector.tokens(asked.messages, asked.top))
+        if judge is not None:
+            *before, reply = asked.messages
+            (found["score"],) = await judge.scores(before, [reply.content], [None])
+        return found
 
-    @router.post("/v1/inspect/attention")
+    @router.post("/v1/inspect/attention", responses=ANSWERS, openapi_extra=described(AttentionRequest))
     async def attention(request: Request) -> dict[str, Any]:
         """How much the model looked at each token before, when it wrote one of the reply."""
         asked = await read_body(request, AttentionRequest)

@@ -8,7 +8,6 @@ Shapes: N tokens of the reply, V vocabulary, D hidden size, K tokens of the conv
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from threading import Lock
 from typing import Any, NamedTuple
 
@@ -18,23 +17,13 @@ from torch import Tensor
 from preceptor.algorithms.language import chunks
 from preceptor.errors import InputError
 from preceptor.models.attention_maps import attention_maps
-from preceptor.models.heads import ScalarModel
 from preceptor.models.transformer import Transformer
 from preceptor.text.conversation import Message, render, render_prompt
 from preceptor.text.tokenizer import Tokenizer
-from preceptor.training.scoring import sequence_scores
 
 
 class BusyError(Exception):
     """The model is being looked into already."""
-
-
-@dataclass(frozen=True)
-class Judges:
-    """What replies are measured against, where there is one: all of the models' own vocabulary."""
-
-    reference: Transformer | None = None  # what the policy was before PPO
-    reward: ScalarModel | None = None
 
 
 class _Reply(NamedTuple):
@@ -48,28 +37,28 @@ class Inspector:
     The engine has weights of its own, so this has a module that nothing else uses; ``load`` gives it when it is first
     needed. What the methods return is plain JSON values. They raise :class:`BusyError` instead of waiting, and
     :class:`InputError` for a conversation that cannot be looked into.
+
+    The ``reference``, what the policy was before PPO, has the model's own vocabulary; several models may share it.
     """
 
-    def __init__(self, load: Callable[[], Transformer], tokenizer: Tokenizer, judges: Judges) -> None:
-        self.tokenizer, self.judges = tokenizer, judges
+    def __init__(
+        self, load: Callable[[], Transformer], tokenizer: Tokenizer, reference: Transformer | None = None
+    ) -> None:
+        self.tokenizer, self.reference = tokenizer, reference
         self._load = load
         self._model: Transformer | None = None
         self._lock = Lock()
 
     def tokens(self, messages: Sequence[Message], top: int) -> dict[str, Any]:
-        """Every token of the last message, the assistant's, with the ``top`` likeliest in its place; and the score.
+        """Every token of the last message, the assistant's, with the ``top`` likeliest in its place.
 
         ``kl`` is that of the whole distributions, KL(model || reference), in nats, from 0 up; ``log_ratio`` is log
         p_model - log p_reference of the token that is there, whose mean over what the model samples is that KL.
         """
         with self._alone() as model:
             reply = self._render(messages, model)
-            rows = _rows(model, self.judges.reference, reply, top)
-            found = {"prompt_tokens": reply.start, "tokens": [self._named(reply, n, row) for n, row in enumerate(rows)]}
-            if self.judges.reward is not None:
-                (score,) = sequence_scores(self.judges.reward, [reply.ids], self.tokenizer.pad_id).tolist()
-                found["score"] = score
-            return found
+            rows = _rows(model, self.reference, reply, top)
+            return {"prompt_tokens": reply.start, "tokens": [self._named(reply, n, row) for n, row in enumerate(rows)]}
 
     def attention(
         self, messages: Sequence[Message], token: int, layer: int | None = None, head: int | None = None
@@ -110,12 +99,10 @@ class Inspector:
             self._lock.release()
 
     def _render(self, messages: Sequence[Message], model: Transformer) -> _Reply:
-        """The conversation as ids, if all who read it can hold it."""
+        """The conversation as ids, if both models can hold it."""
         ids = render(self.tokenizer, messages).ids
         start = len(render_prompt(self.tokenizer, messages[:-1]).ids)
-        reference, reward = self.judges.reference, self.judges.reward
-        readers = {"model": model, "reference": reference, "reward model": None if reward is None else reward.trunk}
-        for name, one in readers.items():
+        for name, one in (("model", model), ("reference", self.reference)):
             if one is not None and len(ids) > one.context:
                 raise InputError(
                     f"the conversation has {len(ids)} tokens and the context of the {name} is {one.context}; "
