@@ -27,13 +27,14 @@ export function insight(node, before) {
     draw();
     return fetched(state, "found", "/v1/inspect", body).then(() => {
       if (opened.get(node) !== state) return;
-      draw();
+      state.draw();
       say(state.trouble ?? summary(state.found));
     });
   }
 
   function draw() {
     const state = opened.get(node);
+    if (state) state.draw = draw; // the page may be drawn anew while the server computes
     panel.hidden = !state;
     button.setAttribute("aria-expanded", String(Boolean(state)));
     if (!state) refill(panel);
@@ -46,11 +47,13 @@ export function insight(node, before) {
   return { button, panel };
 }
 
-/** Ask the server, and put its answer or what went wrong into the state. */
+/** Ask the server, and put its answer or what went wrong into the state. One at a time: it refuses a second. */
 async function fetched(state, key, path, body) {
-  state.trouble = null;
+  const answer = (state.turn ?? Promise.resolve()).then(() => post(path, body));
+  state.turn = answer.catch(() => {});
   try {
-    state[key] = await post(path, body);
+    state[key] = await answer;
+    state.trouble = null;
   } catch (error) {
     if (!(error instanceof Failed)) throw error;
     state.trouble = t("insight.failed", { why: error.message });
@@ -115,6 +118,7 @@ function details(state, body) {
     await fetched(state, "attention", "/v1/inspect/attention", { ...body, token: at, ...choice });
     if (state.at !== at) state.attention = null;
     else if (looked.isConnected) show();
+    else state.draw();
   }
 
   function show() {
