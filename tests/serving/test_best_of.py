@@ -1,8 +1,8 @@
 """The best of several replies: the reward model's order, its cost, and the server's calm meanwhile."""
 
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from threading import Event
 from typing import Any
 
 import openai
@@ -76,19 +76,32 @@ def test_it_is_refused_by_name_where_it_cannot_be(client: openai.OpenAI, worker:
 def test_others_are_served_while_it_scores(
     client: openai.OpenAI, judge: Judge, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    scores = judge._scores
+    scores, begun, may_end = judge._scores, Event(), Event()
 
-    def slowly(*args: Any) -> list[float]:
-        time.sleep(2)
+    def held_up(*args: Any) -> list[float]:
+        begun.set()
+        assert may_end.wait(60)
         return scores(*args)
 
-    monkeypatch.setattr(judge, "_scores", slowly)
+    monkeypatch.setattr(judge, "_scores", held_up)
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(ask, client, best_of=2)
-        time.sleep(0.5)
+        assert begun.wait(60)
         assert ask(client).choices
         assert not waiting.done()
+        may_end.set()
         assert waiting.result().model_extra["preceptor"]["best_of"] == 2
+
+
+def test_who_would_wait_for_scores_too_long_is_sent_away(
+    client: openai.OpenAI, judge: Judge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("preceptor.serving.best_of.WAITING", 0)
+    with pytest.raises(openai.RateLimitError, match="try again"):
+        ask(client, best_of=2)
+    monkeypatch.undo()
+    assert ask(client, best_of=2).choices
+    assert judge._waiting == 0
 
 
 def test_scores_that_are_not_finite_are_no_choice(client: openai.OpenAI, judge: Judge) -> None:

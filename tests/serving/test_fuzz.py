@@ -42,7 +42,7 @@ def test_no_request_breaks_the_server(app: FastAPI) -> None:
         for case in cases:
             if turn == 0 or time.monotonic() < until:
                 fuzz(case, turn, statuses)
-        if turn and time.monotonic() >= until:
+        if time.monotonic() >= until:
             break
     for path in ("/v1/chat/completions", "/v1/completions"):
         assert {200, 400} <= {status for where, status in statuses if where == path}
@@ -63,6 +63,7 @@ def fuzz(cases: st.SearchStrategy[Any], turn: int, statuses: list[tuple[str, int
     def send(case: Any) -> None:
         if isinstance(case.body, dict) and "model" in case.body and len(statuses) % 4:
             case.body["model"] = "tiny"
+            case.body.pop("max_tokens", None)  # most do not fit
         answer = case.call()
         statuses.append((case.path, answer.status_code))
         assert answer.status_code < 500, f"{case.method} {case.path}: {answer.status_code} {answer.text}"

@@ -11,7 +11,7 @@ from preceptor.errors import InputError
 from preceptor.serving.best_of import Judge
 from preceptor.serving.bodies import ANSWERS, described, read_body
 from preceptor.serving.inspector import BusyError, Inspector
-from preceptor.serving.refusals import RefusalError
+from preceptor.serving.refusals import RefusalError, full
 from preceptor.text.conversation import Message
 
 MAX_TOP = 20
@@ -49,6 +49,8 @@ def inspection_routes(inspectors: Mapping[str, Inspector], judge: Judge | None) 
         """The tokens of a reply, each with its probability and the likeliest in its place; its KL and its score."""
         asked = await read_body(request, InspectRequest)
         inspector = _find(inspectors, asked.model)
+        if judge is not None and judge.full:
+            raise full()
         found = await _apart(lambda: inspector.tokens(asked.messages, asked.top))
         if judge is not None:
             *before, reply = asked.messages
