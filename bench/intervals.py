@@ -36,7 +36,8 @@ def main(studies: int = 1000, prompts: int = 200) -> None:
         held["Bradley-Terry rating"] += [row["low"] <= TRUTH[int(row["model"])] <= row["high"] for row in rows]
     for name, flags in held.items():
         print(
-            f"{name}: the 95 % interval holds the truth in {np.mean(flags):.1%} of {studies} studies of {prompts} prompts"
+            f"{name}: the 95 % interval holds the truth in {np.mean(flags):.1%} "
+            f"of {studies} studies of {prompts} prompts"
         )
 
 

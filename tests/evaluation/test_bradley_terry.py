@@ -49,7 +49,7 @@ def test_counts_that_cannot_be_are_refused():
 
 
 def test_the_95_percent_intervals_cover_the_truth():
-    """100 studies of 150 prompts, enough to see an interval that is far too narrow; bench/intervals.py has thousands."""
+    """100 studies of 150 prompts, enough to see one far too narrow; bench/intervals.py has thousands."""
     truth = np.array([-0.8, -0.2, 0.3, 0.7])
     rng = np.random.default_rng(7)
     covered = [

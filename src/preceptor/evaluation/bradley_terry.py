@@ -54,7 +54,8 @@ def rating_rows(
     """``{model, rating, low, high, elo}`` a model, best first; the interval is a percentile bootstrap over prompts.
 
     ``outcomes_PMM[p, a, b]`` is how far a was preferred to b on prompt p (1 a win, 1/2 a tie, 0 a loss or not
-    compared); prompts are drawn whole, since what is judged on one prompt is not independent. ``elo`` is the rating in Elo points.
+    compared); prompts are drawn whole, since what is judged on one prompt is not
+    independent. ``elo`` is the rating in Elo points.
     """
     outcomes = np.asarray(outcomes_PMM, dtype=np.float64)
     ratings = bradley_terry(outcomes.sum(0))
