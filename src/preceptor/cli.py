@@ -20,6 +20,7 @@ from preceptor.errors import InputError
 from preceptor.evaluate_cli import add_benchmarks
 from preceptor.export_model import add_export
 from preceptor.feedback_cli import add_feedback
+from preceptor.judge_cli import add_judge
 from preceptor.label_cli import add_label
 from preceptor.printable import printable
 from preceptor.prompts import add_prompts
@@ -100,6 +101,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_chat(verbs)
     add_attention(verbs)
     add_compare(verbs)
+    add_judge(verbs, _start_torch)
     add_export(verbs)
     add_feedback(verbs)
     add_label(verbs)

@@ -14,6 +14,10 @@ from preceptor.reporting.tables import Table, within
 
 Result = Mapping[str, Any]  # of benchmarks.json: one model on one benchmark
 STYLES = ((BLUE, "o"), (ORANGE, "D"), (GREEN, "s"), (PINK, "^"), (GREY, "v"))  # of conditions: colour and shape
+FOOTER = (
+    "The same figures: benchmarks.json, and benchmarks.csv for a spreadsheet. Every answer: answers-*.jsonl beside "
+    "this page."
+)
 MOST_CONDITIONS = 3  # in one chart; more lie on each other
 
 
@@ -36,6 +40,8 @@ def render_benchmarks(results: Sequence[Result]) -> str:
     return render(
         "benchmarks.html.j2",
         {
+            "title": "Public benchmarks",
+            "footer": FOOTER,
             "models": list(dict.fromkeys(one["model"] for one in results)),
             "sections": [_section([one for one in results if one["benchmark"] == name]) for name in names],
         },
