@@ -160,8 +160,13 @@ def _add_serve(verbs: Any) -> None:
         "serve", help="serve models over the OpenAI-compatible API", description=serve_verb.__doc__
     )
     serve.add_argument(
-        "--model", action="append", required=True, metavar="MODEL", help="a directory, a GGUF file or a hub id; repeat"
+        "--model",
+        action="append",
+        required=True,
+        metavar="[NAME=]MODEL",
+        help="a directory, a GGUF file or a hub id, and what clients call it; repeat",
     )
+    serve.add_argument("--reward", metavar="MODEL", help="a reward model, which best_of in a request needs")
     serve.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine only)")
     serve.add_argument("--port", type=int, default=8001, help="port to listen on; 0 takes a free one (default: 8001)")
     serve.add_argument("--threads", type=int, help="CPU threads (default: one a core)")
@@ -261,9 +266,12 @@ def serve_verb(options: argparse.Namespace) -> None:
     """Serve models over the OpenAI-compatible API, until Ctrl-C."""
     check_port(options.port)
     _start_torch(options.threads)
+    from preceptor.serving.names import name_models
     from preceptor.serving.serve import serve
 
-    serve([_model(name) for name in options.model], options.host, options.port, lambda line: print(line, flush=True))
+    models = {name: _model(model) for name, model in name_models(options.model).items()}
+    reward = None if options.reward is None else _model(options.reward)
+    serve(models, options.host, options.port, lambda line: print(line, flush=True), reward=reward)
 
 
 def _start_torch(threads: int | None) -> None:
