@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import preceptor
-from preceptor.allocation import settle
+from preceptor.allocation import start_torch
 from preceptor.attention_cli import add_attention
 from preceptor.errors import InputError
 from preceptor.export_model import add_export
@@ -21,8 +21,8 @@ from preceptor.feedback_cli import add_feedback
 from preceptor.label_cli import add_label
 from preceptor.printable import printable
 from preceptor.prompts import add_prompts
+from preceptor.serve_cli import add_serve
 from preceptor.verbs import METAVARS, MODELS, STAGES, Argument, stage_function
-from preceptor.web.listen import check_port
 
 INSPECT = "data inspect"
 
@@ -98,7 +98,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_export(verbs)
     add_feedback(verbs)
     add_label(verbs)
-    _add_serve(verbs)
+    add_serve(verbs)
     return parser
 
 
@@ -141,19 +141,6 @@ def _add_inspect(verbs: Any) -> None:
     inspect.set_defaults(call=inspect_verb)
 
 
-def _add_serve(verbs: Any) -> None:
-    serve = verbs.add_parser(
-        "serve", help="serve models over the OpenAI-compatible API", description=serve_verb.__doc__
-    )
-    serve.add_argument(
-        "--model", action="append", required=True, metavar="MODEL", help="a directory, a GGUF file or a hub id; repeat"
-    )
-    serve.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine only)")
-    serve.add_argument("--port", type=int, default=8001, help="port to listen on; 0 takes a free one (default: 8001)")
-    serve.add_argument("--threads", type=int, help="CPU threads (default: one a core)")
-    serve.set_defaults(call=serve_verb)
-
-
 def _add_chat(verbs: Any) -> None:
     chat = verbs.add_parser("chat", help="talk to a model", description=chat_verb.__doc__)
     chat.add_argument("--model", required=True, metavar="MODEL", help="a directory, a GGUF file or a hub id")
@@ -172,7 +159,7 @@ def _add_chat(verbs: Any) -> None:
 
 def run_verb(options: argparse.Namespace) -> None:
     """Run every stage of a recipe into one directory. Start again to go on where a run was stopped."""
-    _start_torch(options.threads)
+    start_torch(options.threads)
     from preceptor.recipe import Recipe
     from preceptor.results import show_results
     from preceptor.run import run
@@ -190,7 +177,7 @@ def stage_verb(name: str, options: argparse.Namespace) -> None:
     verb = STAGES[name]
     given = {argument: getattr(options, argument.name) for argument in verb.arguments}
     files = {one.name: _paths(one, value) for one, value in given.items() if one.kind not in MODELS}
-    _start_torch(options.threads)
+    start_torch(options.threads)
     from preceptor.alone import run_alone
     from preceptor.recipe import Recipe
     from preceptor.training.progress import Progress
@@ -222,7 +209,7 @@ def inspect_verb(options: argparse.Namespace) -> int:
 
 def chat_verb(options: argparse.Namespace) -> None:
     """Talk to a model in the terminal, one line a message."""
-    _start_torch(options.threads)
+    start_torch(options.threads)
     from pydantic import ValidationError
 
     from preceptor.chat import chat
@@ -236,28 +223,6 @@ def chat_verb(options: argparse.Namespace) -> None:
         option = "--" + str(first["loc"][0]).replace("_", "-")
         raise InputError(f"{option} {first['input']}: {first['msg'].replace('Input should be', 'must be')}") from None
     chat(_model(options.model), sampling, options.system)
-
-
-def serve_verb(options: argparse.Namespace) -> None:
-    """Serve models over the OpenAI-compatible API, until Ctrl-C."""
-    check_port(options.port)
-    _start_torch(options.threads)
-    from preceptor.serving.serve import serve
-
-    serve([_model(name) for name in options.model], options.host, options.port, lambda line: print(line, flush=True))
-
-
-def _start_torch(threads: int | None) -> None:
-    """Load torch with the allocator and the threads that training wants. Before anything else imports it."""
-    if threads is not None and threads < 1:
-        raise InputError(f"--threads {threads}: must be at least 1")
-    settle()
-    import torch
-
-    if threads is None and "OMP_NUM_THREADS" in os.environ:
-        return
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    torch.set_num_threads(threads or cores)
 
 
 def _overrides(options: argparse.Namespace) -> list[str]:

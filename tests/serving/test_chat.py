@@ -12,6 +12,8 @@ import openai
 import pytest
 
 from preceptor.models.transformer import Transformer
+from preceptor.serving.api import create_app
+from preceptor.serving.front.served import Workers
 from preceptor.serving.serve import uvicorn_server
 from preceptor.serving.worker import Worker
 from preceptor.text.tokenizer import Tokenizer
@@ -24,7 +26,8 @@ def worker(tiny_model: Callable[..., Transformer], tiny_tokenizer: Tokenizer) ->
 
 @pytest.fixture
 def url(worker: Worker) -> Iterator[str]:
-    server = uvicorn_server({"tiny": worker})
+    workers = {"tiny": worker}
+    server = uvicorn_server(create_app(workers), Workers(workers))
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = Thread(target=server.run, args=([listener],), daemon=True)
         thread.start()

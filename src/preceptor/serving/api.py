@@ -5,7 +5,6 @@ from time import time
 from typing import Any
 
 from fastapi import FastAPI
-from fastapi.responses import JSONResponse, Response
 
 from preceptor.serving.chat_completions import chat_routes
 from preceptor.serving.pages import mount_pages
@@ -18,11 +17,6 @@ def create_app(workers: Mapping[str, Worker]) -> FastAPI:
     app = FastAPI(title="Preceptor", docs_url=None, redoc_url=None)
     started = int(time())
     handle_refusals(app)
-
-    @app.get("/health")
-    async def health() -> Response:
-        sound = not any(worker.broken for worker in workers.values())
-        return JSONResponse({"status": "ok" if sound else "broken"}, 200 if sound else 503)
 
     @app.get("/v1/models")
     async def models() -> dict[str, Any]:

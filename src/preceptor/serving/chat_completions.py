@@ -14,6 +14,7 @@ from preceptor.serving.bodies import read_body
 from preceptor.serving.refusals import RefusalError
 from preceptor.serving.replies import EventStream, find_worker, new_head, pieces_of, take_on, unless_left, usage
 from preceptor.serving.requests import ChatRequest
+from preceptor.serving.watch import watch
 from preceptor.serving.worker import Job, Worker
 from preceptor.text.conversation import render_prompt
 
@@ -28,6 +29,7 @@ def chat_routes(workers: Mapping[str, Worker]) -> APIRouter:
         asked = await read_body(request, ChatRequest)
         worker = find_worker(workers, asked.model)
         job = await asyncio.to_thread(_job, worker, asked, asyncio.get_running_loop())
+        watch(request, asked.model, job)
         take_on(worker, job)
         head = new_head("chatcmpl", asked.model)
         if asked.stream:

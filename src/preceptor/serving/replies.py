@@ -87,6 +87,8 @@ async def _written(events: AsyncIterator[dict[str, Any]]) -> AsyncIterator[str]:
         yield "data: [DONE]\n\n"
     except BrokenError:
         yield _event(failed().body)
+    except RefusalError as refusal:
+        yield _event(refusal.body)
 
 
 def _event(value: dict[str, Any]) -> str:
