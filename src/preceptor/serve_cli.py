@@ -15,8 +15,14 @@ def add_serve(verbs: Any) -> None:
         "serve", help="serve models over the OpenAI-compatible API", description=serve_verb.__doc__
     )
     what = serve.add_mutually_exclusive_group(required=True)
-    what.add_argument("--model", action="append", metavar="MODEL", help="a directory, a GGUF file or a hub id; repeat")
+    what.add_argument(
+        "--model",
+        action="append",
+        metavar="[NAME=]MODEL",
+        help="a directory, a GGUF file or a hub id, and what clients call it; repeat",
+    )
     what.add_argument("--backend", metavar="URL", help="the models of another server, such as vLLM's")
+    serve.add_argument("--reward", metavar="MODEL", help="a reward model, which best_of in a request needs")
     serve.add_argument("--keys", type=Path, metavar="FILE", help="answer only to the keys of this file (see serve-key)")
     add_place(serve, 8001)
     serve.add_argument(
@@ -49,13 +55,20 @@ def serve_verb(options: argparse.Namespace) -> None:
     for name in ("timeout", "grace"):
         if not 0 < getattr(options, name) < 1e6:
             raise InputError(f"--{name} {getattr(options, name):g}: give a number of seconds above 0")
+    if options.backend is not None and options.reward is not None:
+        raise InputError("--reward: is for models that are served here, not for a backend; leave one out")
     start_torch(options.threads)
     from preceptor.models.sources import find_model
-    from preceptor.serving.serve import Ways, serve
+    from preceptor.serving.names import name_models
+    from preceptor.serving.serve import Models, Ways, serve
 
     ways = Ways(place, options.keys, options.timeout, options.grace, options.quiet)
-    models = options.backend or [find_model(name) for name in options.model]
-    serve(models, ways, lambda line: print(line, flush=True))
+    if options.backend is not None:
+        what: Models | str = options.backend
+    else:
+        models = {name: find_model(model) for name, model in name_models(options.model).items()}
+        what = Models(models, None if options.reward is None else find_model(options.reward))
+    serve(what, ways, lambda line: print(line, flush=True))
 
 
 def serve_key_verb(options: argparse.Namespace) -> None:

@@ -1,7 +1,7 @@
 """Serving models with uvicorn: one process, one event loop, one engine thread a model."""
 
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,11 +10,11 @@ from typing import Any
 import uvicorn
 from starlette.types import ASGIApp
 
-from preceptor.errors import InputError
-from preceptor.models.checkpoint import open_language_model
+from preceptor.models.checkpoint import load_scalar_model, open_language_model
 from preceptor.models.compute import COMPUTE, place
 from preceptor.serving.api import create_app
 from preceptor.serving.backend import Backend
+from preceptor.serving.best_of import Judge
 from preceptor.serving.front.front import Front
 from preceptor.serving.front.keys import KeyRing
 from preceptor.serving.front.log import log_config
@@ -23,8 +23,17 @@ from preceptor.serving.front.server import LAST_SECONDS, Server
 from preceptor.serving.front.settings import FrontSettings
 from preceptor.serving.passing import create_passing_app
 from preceptor.serving.worker import Worker
+from preceptor.text.tokenizer import Tokenizer
 from preceptor.web.connection import Connection
 from preceptor.web.place import KEEP_ALIVE_SECONDS, Place, address, hosts
+
+
+@dataclass(frozen=True)
+class Models:
+    """Models of our own: directories by name, and that of the reward model for ``best_of``."""
+
+    models: Mapping[str, Path]
+    reward: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -35,36 +44,31 @@ class Ways:
     keys: Path | None = None  # a file; without it everybody who reaches the server may ask
     timeout: float = 600.0  # seconds for a request in all
     grace: float = 25.0  # seconds for what is under way when the server is to stop
-    quiet: bool = False
+    quiet: bool = False  # log only what fails here
 
 
-def serve(what: Sequence[Path] | str, ways: Ways, say: Callable[[str], None] = print) -> None:
-    """Serve models by the names of their directories, or those of the server at a URL, until interrupted."""
+def serve(what: Models | str, ways: Ways, say: Callable[[str], None] = print) -> None:
+    """Serve models, or those of the server at a URL, until interrupted."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     keys = None if ways.keys is None else KeyRing(ways.keys)
-    served: Served
     with ways.place.open() as listener, ExitStack() as closing:
         if isinstance(what, str):
             backend = Backend(what)
-            served, app, names = backend, create_passing_app(backend), f"the models of {backend.url}"
+            server = front_server(create_passing_app(backend), backend, ways, keys, log=log_config(quiet=ways.quiet))
+            names = f"the models of {backend.url}"
         else:
-            workers = {name: open_worker(directory) for name, directory in _named(what).items()}
+            judge = None if what.reward is None else open_judge(what.reward)
+            if judge is not None:
+                closing.callback(judge.close)
+            workers = {name: open_worker(directory) for name, directory in what.models.items()}
             for worker in workers.values():
                 closing.callback(worker.close)
-            served, app, names = Workers(workers), create_app(workers), ", ".join(workers)
-        server = uvicorn_server(app, served, ways, keys, log_config=log_config(quiet=ways.quiet))
+            server = uvicorn_server(workers, judge, ways, keys, log=log_config(quiet=ways.quiet))
+            names = ", ".join(workers)
         say(f"serving {names} at {address(ways.place, listener.getsockname()[1])}/v1; stop with Ctrl-C")
         with suppress(KeyboardInterrupt):  # uvicorn has finished what was begun, and raises the signal again
             server.run(sockets=[listener])
     say("stopped")
-
-
-def _named(directories: Sequence[Path]) -> dict[str, Path]:
-    names = [directory.resolve().name for directory in directories]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise InputError(f"--model: two models are called {twice[0]}; rename one of the directories")
-    return dict(zip(names, directories, strict=True))
 
 
 def open_worker(directory: Path) -> Worker:
@@ -73,16 +77,32 @@ def open_worker(directory: Path) -> Worker:
     return Worker(place(model, COMPUTE), tokenizer)
 
 
+def open_judge(directory: Path) -> Judge:
+    """A reward model from its directory."""
+    return Judge(place(load_scalar_model(directory), COMPUTE), Tokenizer.load(directory))
+
+
 def uvicorn_server(
+    workers: Mapping[str, Worker],
+    judge: Judge | None = None,
+    ways: Ways | None = None,
+    keys: KeyRing | None = None,
+    **more: Any,
+) -> Server:
+    """The server of our own models, not yet started."""
+    return front_server(create_app(workers, judge), Workers(workers), ways, keys, **more)
+
+
+def front_server(
     app: ASGIApp,
     served: Served,
     ways: Ways | None = None,
     keys: KeyRing | None = None,
     *,
     settings: FrontSettings | None = None,
-    log_config: dict[str, Any] | None = None,
+    log: dict[str, Any] | None = None,
 ) -> Server:
-    """The server, not yet started: the app, and the front before it."""
+    """The server of an app, with the front before it. ``log`` configures logging, which else is left as it is."""
     ways = ways or Ways()
     settings = settings or FrontSettings(hosts=hosts(ways.place), timeout=ways.timeout)
     front = Front(app, served, settings, keys)
@@ -90,7 +110,7 @@ def uvicorn_server(
         front,
         http=Connection,
         ws="none",
-        log_config=log_config,
+        log_config=log,
         log_level="warning",
         access_log=False,  # the front has its own
         server_header=False,

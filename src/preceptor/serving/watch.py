@@ -25,5 +25,5 @@ class _Counted(asyncio.Queue[Piece | BrokenError]):
 def watch(request: Request, model: str, job: Job) -> None:
     """Have a job counted. Before it is given to its worker."""
     record = record_of(request)
-    record.begins(model, len(job.prompt))
+    record.begins(model, sum(map(len, job.prompts)))
     job.pieces = _Counted(record)
