@@ -82,9 +82,7 @@ class Backend:
         if status >= 500 and status not in (503, 504):
             return RefusalError(502, f"the backend at {self.url} has failed, status {status}", code="backend_failed")
         if status < 400:
-            return RefusalError(
-                502, f"the backend at {self.url} points elsewhere; mend --backend", code="backend_moved"
-            )
+            return RefusalError(502, f"the backend at {self.url} sends us elsewhere, and we stay", code="backend_moved")
         said = await _error_of(answer)
         refusal = RefusalError(status, said.get("message") or f"the backend refuses, status {status}")
         refusal.body["error"] |= {name: said[name] for name in ("code", "param") if isinstance(said.get(name), str)}

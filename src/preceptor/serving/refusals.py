@@ -46,3 +46,8 @@ def handle_refusals(app: FastAPI) -> None:
     async def no_route(_: Request, error: HTTPException) -> Response:
         refusal = RefusalError(error.status_code, str(error.detail))
         return JSONResponse(refusal.body, refusal.status, error.headers)
+
+    @app.exception_handler(Exception)
+    async def broken(_: Request, error: Exception) -> Response:
+        refusal = RefusalError(500, "something went wrong here; it is in the server's log")
+        return JSONResponse(refusal.body, refusal.status)

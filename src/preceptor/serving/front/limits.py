@@ -17,7 +17,7 @@ from preceptor.serving.refusals import RefusalError
 class Bucket:
     """Holds as much as a minute allows, and fills evenly. Full at first."""
 
-    def __init__(self, per_minute: int, clock: Callable[[], float] = monotonic) -> None:
+    def __init__(self, per_minute: int, clock: Callable[[], float]) -> None:
         self._most, self._rate, self._clock = float(per_minute), per_minute / 60, clock
         self._level, self._at = self._most, clock()
 
@@ -40,16 +40,17 @@ class Bucket:
 class _Use:
     """What a key has used."""
 
-    def __init__(self, key: Key) -> None:
+    def __init__(self, key: Key, clock: Callable[[], float]) -> None:
         self.key, self.running = key, 0
-        self.requests = Bucket(key.requests_per_minute) if key.requests_per_minute else None
-        self.tokens = Bucket(key.tokens_per_minute) if key.tokens_per_minute else None
+        self.requests = Bucket(key.requests_per_minute, clock) if key.requests_per_minute else None
+        self.tokens = Bucket(key.tokens_per_minute, clock) if key.tokens_per_minute else None
 
 
 class Limits:
     """The use of all keys. Kept in memory: a restart forgets it."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = monotonic) -> None:
+        self._clock = clock
         self._uses: dict[str, _Use] = {}
 
     @contextmanager
@@ -60,7 +61,7 @@ class Limits:
             return
         use = self._uses.get(key.name)
         if use is None or use.key != key:  # new, or its line was changed
-            use = self._uses[key.name] = _Use(key)
+            use = self._uses[key.name] = _Use(key, self._clock)
         if key.at_once is not None and use.running >= key.at_once:
             refusal = RefusalError(
                 429, f"the key {key.name} has {key.at_once} requests under way, and no more at once", code="at_once"
