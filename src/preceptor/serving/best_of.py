@@ -14,6 +14,8 @@ from preceptor.text.conversation import Message, render_replies
 from preceptor.text.tokenizer import Tokenizer
 from preceptor.training.scoring import sequence_scores
 
+WAITING = 64  # requests with replies to score; beyond that no new ones are taken on
+
 
 class Judge:
     """A reward model on a thread of its own, which keeps neither the event loop nor an engine waiting.
@@ -24,12 +26,22 @@ class Judge:
     def __init__(self, model: ScalarModel, tokenizer: Tokenizer) -> None:
         self._model, self._tokenizer = model, tokenizer
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="judge")
+        self._waiting = 0
+
+    @property
+    def full(self) -> bool:
+        """Whether it has as much to score as it should."""
+        return self._waiting >= WAITING
 
     async def scores(
         self, messages: Sequence[Message], replies: Sequence[str], reasons: Sequence[FinishReason | None]
     ) -> list[float]:
         """The score of each reply to a conversation; ``reasons`` say how each one ended."""
-        return await asyncio.wrap_future(self._thread.submit(self._scores, messages, replies, reasons))
+        self._waiting += 1
+        try:
+            return await asyncio.wrap_future(self._thread.submit(self._scores, messages, replies, reasons))
+        finally:
+            self._waiting -= 1
 
     def close(self) -> None:
         """Finish what is under way, and end the thread."""

@@ -12,7 +12,7 @@ from preceptor.serving.best_of import Judge, best_pieces
 from preceptor.serving.bodies import ANSWERS, described, read_body
 from preceptor.serving.jobs import new_job, take_on
 from preceptor.serving.logprobs import chat_logprobs
-from preceptor.serving.refusals import RefusalError
+from preceptor.serving.refusals import RefusalError, full
 from preceptor.serving.replies import EventStream, Reply, find_worker, unless_left
 from preceptor.serving.requests import ChatRequest
 from preceptor.serving.watch import watch
@@ -30,8 +30,8 @@ def chat_routes(workers: Mapping[str, Worker], judge: Judge | None) -> APIRouter
         """A reply to a conversation, from the model that it names."""
         asked = await read_body(request, ChatRequest)
         worker = find_worker(workers, asked.model)
-        if asked.best_of is not None and judge is None:
-            raise RefusalError(400, "best_of: this server has no reward model; start it with --reward", param="best_of")
+        if asked.best_of is not None:
+            _check(judge)
         job, truncated = await asyncio.to_thread(_job, worker, asked, asyncio.get_running_loop())
         watch(request, asked.model, job)
         take_on(worker, job)
@@ -51,6 +51,13 @@ def chat_routes(workers: Mapping[str, Worker], judge: Judge | None) -> APIRouter
         return gathered if isinstance(gathered, Response) else _whole(reply, gathered, asked, worker.tokenizer)
 
     return router
+
+
+def _check(judge: Judge | None) -> None:
+    if judge is None:
+        raise RefusalError(400, "best_of: this server has no reward model; start it with --reward", param="best_of")
+    if judge.full:
+        raise full()
 
 
 def _job(worker: Worker, asked: ChatRequest, loop: asyncio.AbstractEventLoop) -> tuple[Job, bool]:

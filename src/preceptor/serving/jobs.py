@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from preceptor.errors import InputError
 from preceptor.generation.engine import check_prompt
 from preceptor.generation.sampling import SamplingConfig
-from preceptor.serving.refusals import RefusalError, failed
-from preceptor.serving.requests import Request
+from preceptor.serving.refusals import RefusalError, failed, full
+from preceptor.serving.requests import TextRequest
 from preceptor.serving.worker import BrokenError, Job, Worker
 
 
 def new_job(
     worker: Worker,
-    asked: Request,
+    asked: TextRequest,
     prompts: Sequence[Sequence[int]],
     *,
     field: str,
@@ -53,6 +53,6 @@ def take_on(worker: Worker, job: Job) -> None:
         raise RefusalError(400, f"the server makes at most {worker.limit} responses at once; ask for fewer", param="n")
     try:
         if not worker.submit(job):
-            raise RefusalError(429, "the server has as many requests as it can take; try again in a second")
+            raise full()
     except BrokenError:
         raise failed() from None

@@ -35,6 +35,11 @@ def failed() -> RefusalError:
     return RefusalError(503, "the model has failed; the server must be started again")
 
 
+def full() -> RefusalError:
+    """What is said when there is no room for a request now."""
+    return RefusalError(429, "the server has as many requests as it can take; try again in a second")
+
+
 def handle_refusals(app: FastAPI) -> None:
     """Make answers of the refusals that routes raise, and of requests that no route is for."""
 

@@ -60,7 +60,7 @@ class StreamOptions(_Strict):
     include_usage: bool = False
 
 
-class Request(_Strict):
+class TextRequest(_Strict):
     """What every request for text may say, with the names and defaults of OpenAI's API; ``top_k`` is ours."""
 
     model: str
@@ -103,7 +103,7 @@ class Request(_Strict):
         return self.stream_options is not None and self.stream_options.include_usage
 
 
-class ChatRequest(Request):
+class ChatRequest(TextRequest):
     """The body of ``POST /v1/chat/completions``; ``best_of`` and ``truncate`` are ours."""
 
     messages: list[Message] = Field(min_length=1, max_length=1000)
@@ -123,7 +123,7 @@ class ChatRequest(Request):
 
     @property
     def longest(self) -> int | None:
-        """See :class:`Request`."""
+        """See :class:`TextRequest`."""
         return self.max_completion_tokens or self.max_tokens
 
     @property
@@ -132,7 +132,7 @@ class ChatRequest(Request):
         return (self.top_logprobs or 0) if self.logprobs else None
 
 
-class CompletionRequest(Request):
+class CompletionRequest(TextRequest):
     """The body of ``POST /v1/completions``."""
 
     prompt: Prompt

@@ -156,7 +156,7 @@ class Worker:
         self._engine.cancel(ticket)
         job = self._responses.pop(ticket).job
         if all(response.job is not job for response in self._responses.values()):
-            with self._lock:  # here, since a stream that nobody began to read never releases its job
+            with self._lock:  # before its client has read the end, so that there is room as soon as there can be
                 self._jobs.discard(job)
 
     def _step(self) -> None:

@@ -20,7 +20,6 @@ class TokenBytes:
 
     def __init__(self, backend: tokenizers.Tokenizer) -> None:
         self._backend = backend
-        self._literal = {token: added.content for token, added in backend.get_added_tokens_decoder().items()}
         kind = b"" if backend.decoder is None else backend.decoder.__getstate__()
         self._byte_level = b'"ByteLevel"' in kind
 
@@ -30,8 +29,6 @@ class TokenBytes:
 
     def of(self, token: int) -> bytes:
         """The bytes that the token adds to a text, with the space that it begins with."""
-        if token in self._literal:
-            return self._literal[token].encode()
         written = self._backend.id_to_token(token) or ""
         if self._byte_level and all(character in _BYTE_OF for character in written):
             return bytes(_BYTE_OF[character] for character in written)
