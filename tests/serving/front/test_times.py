@@ -1,6 +1,7 @@
 """Clients that are slow, silent or gone, over real sockets; each is given a fraction of a second here."""
 
 import json
+import logging
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -10,6 +11,7 @@ from typing import Any
 import httpx2
 import pytest
 
+from preceptor.serving.front.log import LOGGER
 from preceptor.serving.front.settings import FrontSettings
 from preceptor.serving.serve import front_server
 from preceptor.web.connection import Connection
@@ -145,3 +147,12 @@ def test_a_client_that_vanishes_ends_its_reply(models: FakeModels) -> None:
             line.sendall(head(len(body)) + body)
             assert line.recv(100)
         assert wait_until(lambda: models.left == 1)
+
+
+def test_who_leaves_within_a_body_leaves_no_traceback(url: str, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, LOGGER)
+    with connected(url) as line:
+        line.sendall(head(1000) + b'{"tok')
+        time.sleep(0.1)
+    assert wait_until(lambda: any(getattr(one, "fields", {}).get("status") == 499 for one in caplog.records))
+    assert all(one.exc_info is None for one in caplog.records)
