@@ -96,12 +96,12 @@ def build_parser() -> argparse.ArgumentParser:
             stage.epilog = "See also: preceptor data inspect FILE, which prints what a file holds."
             _add_inspect(verbs)
         if name == "evaluate":
-            add_benchmarks(stage, lambda options: stage_verb("evaluate", options), _start_torch)
+            add_benchmarks(stage, lambda options: stage_verb("evaluate", options), start_torch)
     add_prompts(verbs)
     _add_chat(verbs)
     add_attention(verbs)
     add_compare(verbs)
-    add_judge(verbs, _start_torch)
+    add_judge(verbs, start_torch)
     add_export(verbs)
     add_feedback(verbs)
     add_label(verbs)

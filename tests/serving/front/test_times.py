@@ -28,7 +28,7 @@ def models() -> FakeModels:
 def url(models: FakeModels, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     monkeypatch.setattr(Connection, "head_seconds", 0.4)
     monkeypatch.setattr(Connection, "stalled_seconds", 0.4)
-    settings = FrontSettings(timeout=1.0, body_seconds=0.4)
+    settings = FrontSettings(timeout=2.0, body_seconds=0.6)
     with running(front_server(models.app, FakeServed(), settings=settings)) as url:
         yield url
 
@@ -107,25 +107,25 @@ def test_a_body_that_does_not_come_is_not_waited_for(url: str) -> None:
         line.sendall(head(1000) + b'{"tok')
         said = rest(line)
         assert said.startswith(b"HTTP/1.1 408") and b"connection: close" in said.lower()
-        assert b"the body did not arrive within 0.4 s" in said
+        assert b"the body did not arrive within 0.6 s" in said
 
 
 def test_a_body_in_time_is_not_held_against_the_reply(url: str) -> None:
-    answer = httpx2.post(url + CHAT, json={"tokens": 2, "pause": 0.3}, timeout=30)
+    answer = httpx2.post(url + CHAT, json={"tokens": 2, "pause": 0.4}, timeout=30)
     assert answer.status_code == 200
 
 
 def test_a_reply_that_takes_too_long_is_ended(url: str, models: FakeModels) -> None:
     answer = httpx2.post(url + CHAT, json={"tokens": 100, "pause": 0.1}, timeout=30)
     assert answer.status_code == 504
-    assert "took longer than 1 s" in answer.json()["error"]["message"]
+    assert "took longer than 2 s" in answer.json()["error"]["message"]
     assert wait_until(lambda: models.left == 1)
 
 
 def test_a_stream_that_takes_too_long_ends_with_an_error(url: str, models: FakeModels) -> None:
     answer = httpx2.post(url + CHAT, json={"tokens": 100, "pause": 0.1, "stream": True}, timeout=30)
     events = [line for line in answer.text.split("\n\n") if line]
-    assert answer.status_code == 200 and 1 < len(events) < 12
+    assert answer.status_code == 200 and 1 < len(events) < 22
     last: dict[str, Any] = json.loads(events[-1].removeprefix("data: "))
     assert last["error"]["code"] == "timeout" and last["error"]["type"] == "server_error"
     assert wait_until(lambda: models.left == 1)
