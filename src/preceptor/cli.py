@@ -9,7 +9,6 @@ import json
 import os
 import sys
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +25,8 @@ from preceptor.judge_cli import add_judge
 from preceptor.label_cli import add_label
 from preceptor.printable import printable
 from preceptor.prompts import add_prompts
+from preceptor.serve_cli import add_serve
 from preceptor.verbs import METAVARS, MODELS, STAGES, Argument, stage_function
-from preceptor.web.listen import check_port
 
 INSPECT = "data inspect"
 
@@ -107,7 +106,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_export(verbs)
     add_feedback(verbs)
     add_label(verbs)
-    _add_serve(verbs)
+    add_serve(verbs)
     return parser
 
 
@@ -155,25 +154,6 @@ def _add_inspect(verbs: Any) -> None:
     inspect.add_argument("--format", metavar="NAME", help="read as this format, whatever the content looks like")
     inspect.add_argument("--json", action="store_true", help="print the figures as JSON")
     inspect.set_defaults(call=inspect_verb)
-
-
-def _add_serve(verbs: Any) -> None:
-    serve = verbs.add_parser(
-        "serve", help="serve models over the OpenAI-compatible API", description=serve_verb.__doc__
-    )
-    serve.add_argument(
-        "--model",
-        action="append",
-        required=True,
-        metavar="[NAME=]MODEL",
-        help="a directory, a GGUF file or a hub id, and what clients call it; repeat",
-    )
-    serve.add_argument("--reward", metavar="MODEL", help="a reward model: scores inspected replies; best_of needs it")
-    serve.add_argument("--reference", metavar="MODEL", help="what inspected replies are compared with, as PPO's start")
-    serve.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine only)")
-    serve.add_argument("--port", type=int, default=8001, help="port to listen on; 0 takes a free one (default: 8001)")
-    serve.add_argument("--threads", type=int, help="CPU threads (default: one a core)")
-    serve.set_defaults(call=serve_verb)
 
 
 # verbs -------------------------------------------------------------------------------------------
@@ -232,18 +212,6 @@ def inspect_verb(options: argparse.Namespace) -> int:
     for error in errors:
         _fail(2, " ".join(str(error).split()))
     return 2 if errors else 0
-
-
-def serve_verb(options: argparse.Namespace) -> None:
-    """Serve models over the OpenAI-compatible API, until Ctrl-C."""
-    check_port(options.port)
-    start_torch(options.threads)
-    from preceptor.models.names import name_models
-    from preceptor.serving.serve import serve
-
-    models = {name: _model(model) for name, model in name_models(options.model).items()}
-    others = {name: getattr(options, name) and _model(getattr(options, name)) for name in ("reward", "reference")}
-    serve(models, options.host, options.port, partial(print, flush=True), **others)
 
 
 def _overrides(options: argparse.Namespace) -> list[str]:

@@ -5,7 +5,6 @@ from time import time
 from typing import Any
 
 from fastapi import FastAPI
-from fastapi.responses import JSONResponse, Response
 
 from preceptor.serving.best_of import Judge
 from preceptor.serving.bodies import describe_bodies
@@ -30,12 +29,6 @@ def create_app(
 
     def entry(name: str) -> dict[str, Any]:
         return {"id": name, "object": "model", "created": started, "owned_by": "preceptor"}
-
-    @app.get("/health", responses={503: {"description": "A model has failed."}})
-    async def health() -> Response:
-        """Whether all models are sound."""
-        sound = not any(worker.broken for worker in workers.values())
-        return JSONResponse({"status": "ok" if sound else "broken"}, 200 if sound else 503)
 
     @app.get("/v1/models")
     async def models() -> dict[str, Any]:

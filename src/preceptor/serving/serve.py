@@ -2,52 +2,83 @@
 
 import signal
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from preceptor.errors import InputError
 from preceptor.models.checkpoint import load_scalar_model, open_language_model
 from preceptor.models.compute import COMPUTE, place
 from preceptor.models.transformer import Transformer
 from preceptor.serving.api import create_app
+from preceptor.serving.backend import Backend
 from preceptor.serving.best_of import Judge
+from preceptor.serving.front.front import Front
+from preceptor.serving.front.keys import KeyRing
+from preceptor.serving.front.log import log_config
+from preceptor.serving.front.served import Served, Workers
+from preceptor.serving.front.server import LAST_SECONDS, Server
+from preceptor.serving.front.settings import FrontSettings
 from preceptor.serving.inspector import Inspector
+from preceptor.serving.passing import create_passing_app
 from preceptor.serving.worker import Worker
 from preceptor.text.tokenizer import Tokenizer
-from preceptor.web.listen import listen
+from preceptor.web.connection import Connection
+from preceptor.web.place import KEEP_ALIVE_SECONDS, Place, address, hosts
 
-SHUTDOWN_SECONDS = 10
 
-
-def serve(
-    models: Mapping[str, Path],
-    host: str,
-    port: int,
-    say: Callable[[str], None] = print,
-    *,
-    reward: Path | None = None,
-    reference: Path | None = None,
-) -> None:
-    """Serve models by name, until interrupted.
+@dataclass(frozen=True)
+class Models:
+    """Models of our own, by name.
 
     The ``reward`` model scores replies, for ``best_of`` and when they are inspected; the ``reference`` is what an
     inspected reply's KL is measured from.
     """
+
+    models: Mapping[str, Path]
+    reward: Path | None = None
+    reference: Path | None = None
+
+
+@dataclass(frozen=True)
+class Ways:
+    """How to serve."""
+
+    place: Place = field(default_factory=lambda: Place(port=8001))
+    keys: Path | None = None  # a file; without it everybody who reaches the server may ask
+    timeout: float = 600.0  # seconds for a request in all
+    grace: float = 25.0  # seconds for what is under way when the server is to stop
+    quiet: bool = False  # log only what fails here
+
+
+def serve(what: Models | str, ways: Ways, say: Callable[[str], None] = print) -> None:
+    """Serve models, or those of the server at a URL, until interrupted."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with listen(host, port) as listener:
-        judge = None if reward is None else open_judge(reward)
-        workers = {name: open_worker(directory) for name, directory in models.items()}
-        inspectors = open_inspectors(models, {name: worker.tokenizer for name, worker in workers.items()}, reference)
-        say(f"serving {', '.join(models)} at http://{host}:{listener.getsockname()[1]}/v1; stop with Ctrl-C")
+    keys = None if ways.keys is None else KeyRing(ways.keys)
+    with ways.place.open() as listener, ExitStack() as closing:
+        if isinstance(what, str):
+            backend = Backend(what)
+            server = front_server(create_passing_app(backend), backend, ways, keys, log=log_config(quiet=ways.quiet))
+            names = f"the models of {backend.url}"
+        else:
+            judge = None if what.reward is None else open_judge(what.reward)
+            if judge is not None:
+                closing.callback(judge.close)
+            workers = {name: open_worker(directory) for name, directory in what.models.items()}
+            for worker in workers.values():
+                closing.callback(worker.close)
+            tokenizers = {name: worker.tokenizer for name, worker in workers.items()}
+            inspectors = open_inspectors(what.models, tokenizers, what.reference)
+            server = uvicorn_server(workers, judge, inspectors, ways, keys, log=log_config(quiet=ways.quiet))
+            names = ", ".join(workers)
+        say(f"serving {names} at {address(ways.place, listener.getsockname()[1])}/v1; stop with Ctrl-C")
         with suppress(KeyboardInterrupt):  # uvicorn has finished what was begun, and raises the signal again
-            uvicorn_server(workers, judge, inspectors).run(sockets=[listener])
-        for worker in workers.values():
-            worker.close()
-        if judge is not None:
-            judge.close()
+            server.run(sockets=[listener])
     say("stopped")
 
 
@@ -85,16 +116,44 @@ def _load(directory: Path) -> Transformer:
 
 
 def uvicorn_server(
-    workers: Mapping[str, Worker], judge: Judge | None = None, inspectors: Mapping[str, Inspector] | None = None
-) -> uvicorn.Server:
-    """The server, not yet started."""
-    return uvicorn.Server(
-        uvicorn.Config(
-            create_app(workers, judge, inspectors),
-            log_level="warning",
-            access_log=False,
-            server_header=False,
-            proxy_headers=False,
-            timeout_graceful_shutdown=SHUTDOWN_SECONDS,
-        )
+    workers: Mapping[str, Worker],
+    judge: Judge | None = None,
+    inspectors: Mapping[str, Inspector] | None = None,
+    ways: Ways | None = None,
+    keys: KeyRing | None = None,
+    **more: Any,
+) -> Server:
+    """The server of our own models, not yet started."""
+    return front_server(create_app(workers, judge, inspectors), Workers(workers), ways, keys, **more)
+
+
+def front_server(
+    app: ASGIApp,
+    served: Served,
+    ways: Ways | None = None,
+    keys: KeyRing | None = None,
+    *,
+    settings: FrontSettings | None = None,
+    log: dict[str, Any] | None = None,
+) -> Server:
+    """The server of an app, with the front before it. ``log`` configures logging, which else is left as it is."""
+    ways = ways or Ways()
+    settings = settings or FrontSettings(hosts=hosts(ways.place), timeout=ways.timeout)
+    front = Front(app, served, settings, keys)
+    config = uvicorn.Config(
+        front,
+        http=Connection,
+        ws="none",
+        log_config=log,
+        log_level="warning",
+        access_log=False,  # the front has its own
+        server_header=False,
+        proxy_headers=ways.place.behind_proxy,
+        forwarded_allow_ips="127.0.0.1,::1" if ways.place.behind_proxy else None,
+        limit_concurrency=2 * settings.requests_at_once,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=int(LAST_SECONDS),
+        ssl_certfile=ways.place.tls_certificate,
+        ssl_keyfile=ways.place.tls_key,
     )
+    return Server(config, front, ways.grace)

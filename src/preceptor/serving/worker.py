@@ -84,6 +84,7 @@ class Worker:
 
     def __init__(self, model: Transformer, tokenizer: Tokenizer, *, slots: int = 64, waiting: int = 64) -> None:
         self.tokenizer, self.context, self.limit = tokenizer, model.context, slots + waiting
+        self.slots = slots
         self.vocab_size = min(tokenizer.vocab_size, model.config.vocab_size)
         self._engine = Engine(model, eos_id=tokenizer.eos_ids, pad_id=tokenizer.pad_id, max_slots=slots)
         self._responses: dict[int, _Response] = {}
