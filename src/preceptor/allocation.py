@@ -46,7 +46,10 @@ def wait_briefly() -> None:
 
 
 def start_torch(threads: int | None) -> None:
-    """Load torch with the allocator and the threads that training wants. Before anything else imports it."""
+    """Load torch with the allocator and the threads that training wants. Before anything else imports it.
+
+    None is a thread a core, or what OMP_NUM_THREADS says.
+    """
     if threads is not None and threads < 1:
         raise InputError(f"--threads {threads}: must be at least 1")
     settle()

@@ -15,6 +15,7 @@ from typing import Any
 import preceptor
 from preceptor.allocation import start_torch
 from preceptor.attention_cli import add_attention
+from preceptor.chat_cli import add_chat
 from preceptor.compare_cli import add_compare
 from preceptor.errors import InputError
 from preceptor.evaluate_cli import add_benchmarks
@@ -98,7 +99,7 @@ def build_parser() -> argparse.ArgumentParser:
         if name == "evaluate":
             add_benchmarks(stage, lambda options: stage_verb("evaluate", options), start_torch)
     add_prompts(verbs)
-    _add_chat(verbs)
+    add_chat(verbs)
     add_attention(verbs)
     add_compare(verbs)
     add_judge(verbs, start_torch)
@@ -153,19 +154,6 @@ def _add_inspect(verbs: Any) -> None:
     inspect.add_argument("--format", metavar="NAME", help="read as this format, whatever the content looks like")
     inspect.add_argument("--json", action="store_true", help="print the figures as JSON")
     inspect.set_defaults(call=inspect_verb)
-
-
-def _add_chat(verbs: Any) -> None:
-    chat = verbs.add_parser("chat", help="talk to a model", description=chat_verb.__doc__)
-    chat.add_argument("--model", required=True, metavar="MODEL", help="a directory, a GGUF file or a hub id")
-    chat.add_argument("--system", help="a system message to begin with")
-    chat.add_argument("--temperature", type=float, default=0.0, help="0 takes the likeliest token (default)")
-    chat.add_argument("--top-k", type=int, default=0, help="sample from the k likeliest tokens; 0: from all (default)")
-    chat.add_argument("--top-p", type=float, default=1.0, help="sample from this much probability (default: 1, all)")
-    chat.add_argument("--max-new-tokens", type=int, default=48, help="longest reply in tokens (default: 48)")
-    chat.add_argument("--seed", type=int, default=0, help="seed of the sampling (default: 0)")
-    chat.add_argument("--threads", type=int, help="CPU threads (default: one a core)")
-    chat.set_defaults(call=chat_verb)
 
 
 # verbs -------------------------------------------------------------------------------------------
@@ -224,24 +212,6 @@ def inspect_verb(options: argparse.Namespace) -> int:
     for error in errors:
         _fail(2, " ".join(str(error).split()))
     return 2 if errors else 0
-
-
-def chat_verb(options: argparse.Namespace) -> None:
-    """Talk to a model in the terminal, one line a message."""
-    start_torch(options.threads)
-    from pydantic import ValidationError
-
-    from preceptor.chat import chat
-    from preceptor.generation.sampling import SamplingConfig
-
-    keys = ("temperature", "top_k", "top_p", "max_new_tokens", "seed")
-    try:
-        sampling = SamplingConfig(**{key: getattr(options, key) for key in keys})
-    except ValidationError as error:
-        first = error.errors()[0]
-        option = "--" + str(first["loc"][0]).replace("_", "-")
-        raise InputError(f"{option} {first['input']}: {first['msg'].replace('Input should be', 'must be')}") from None
-    chat(_model(options.model), sampling, options.system)
 
 
 def _overrides(options: argparse.Namespace) -> list[str]:

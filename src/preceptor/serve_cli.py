@@ -22,7 +22,8 @@ def add_serve(verbs: Any) -> None:
         help="a directory, a GGUF file or a hub id, and what clients call it; repeat",
     )
     what.add_argument("--backend", metavar="URL", help="the models of another server, such as vLLM's")
-    serve.add_argument("--reward", metavar="MODEL", help="a reward model, which best_of in a request needs")
+    serve.add_argument("--reward", metavar="MODEL", help="a reward model: scores inspected replies; best_of needs it")
+    serve.add_argument("--reference", metavar="MODEL", help="what inspected replies are compared with, as PPO's start")
     serve.add_argument("--keys", type=Path, metavar="FILE", help="answer only to the keys of this file (see serve-key)")
     add_place(serve, 8001)
     serve.add_argument(
@@ -55,11 +56,12 @@ def serve_verb(options: argparse.Namespace) -> None:
     for name in ("timeout", "grace"):
         if not 0 < getattr(options, name) < 1e6:
             raise InputError(f"--{name} {getattr(options, name):g}: give a number of seconds above 0")
-    if options.backend is not None and options.reward is not None:
-        raise InputError("--reward: is for models that are served here, not for a backend; leave one out")
+    for name in ("reward", "reference"):
+        if options.backend is not None and getattr(options, name) is not None:
+            raise InputError(f"--{name}: is for models that are served here, not for a backend; leave it out")
     start_torch(options.threads)
+    from preceptor.models.names import name_models
     from preceptor.models.sources import find_model
-    from preceptor.serving.names import name_models
     from preceptor.serving.serve import Models, Ways, serve
 
     ways = Ways(place, options.keys, options.timeout, options.grace, options.quiet)
@@ -67,7 +69,10 @@ def serve_verb(options: argparse.Namespace) -> None:
         what: Models | str = options.backend
     else:
         models = {name: find_model(model) for name, model in name_models(options.model).items()}
-        what = Models(models, None if options.reward is None else find_model(options.reward))
+        others = {
+            name: getattr(options, name) and find_model(getattr(options, name)) for name in ("reward", "reference")
+        }
+        what = Models(models, **others)
     serve(what, ways, lambda line: print(line, flush=True))
 
 

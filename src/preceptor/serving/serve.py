@@ -4,14 +4,17 @@ import signal
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
 
+from preceptor.errors import InputError
 from preceptor.models.checkpoint import load_scalar_model, open_language_model
 from preceptor.models.compute import COMPUTE, place
+from preceptor.models.transformer import Transformer
 from preceptor.serving.api import create_app
 from preceptor.serving.backend import Backend
 from preceptor.serving.best_of import Judge
@@ -21,6 +24,7 @@ from preceptor.serving.front.log import log_config
 from preceptor.serving.front.served import Served, Workers
 from preceptor.serving.front.server import LAST_SECONDS, Server
 from preceptor.serving.front.settings import FrontSettings
+from preceptor.serving.inspector import Inspector
 from preceptor.serving.passing import create_passing_app
 from preceptor.serving.worker import Worker
 from preceptor.text.tokenizer import Tokenizer
@@ -30,10 +34,11 @@ from preceptor.web.place import KEEP_ALIVE_SECONDS, Place, address, hosts
 
 @dataclass(frozen=True)
 class Models:
-    """Models of our own: directories by name, and that of the reward model for ``best_of``."""
+    """Models of our own: directories by name."""
 
     models: Mapping[str, Path]
-    reward: Path | None = None
+    reward: Path | None = None  # scores replies, for best_of and when they are inspected
+    reference: Path | None = None  # what an inspected reply's KL is measured from
 
 
 @dataclass(frozen=True)
@@ -63,7 +68,9 @@ def serve(what: Models | str, ways: Ways, say: Callable[[str], None] = print) ->
             workers = {name: open_worker(directory) for name, directory in what.models.items()}
             for worker in workers.values():
                 closing.callback(worker.close)
-            server = uvicorn_server(workers, judge, ways, keys, log=log_config(quiet=ways.quiet))
+            tokenizers = {name: worker.tokenizer for name, worker in workers.items()}
+            inspectors = open_inspectors(what.models, tokenizers, what.reference)
+            server = uvicorn_server(workers, judge, inspectors, ways, keys, log=log_config(quiet=ways.quiet))
             names = ", ".join(workers)
         say(f"serving {names} at {address(ways.place, listener.getsockname()[1])}/v1; stop with Ctrl-C")
         with suppress(KeyboardInterrupt):  # uvicorn has finished what was begun, and raises the signal again
@@ -82,15 +89,38 @@ def open_judge(directory: Path) -> Judge:
     return Judge(place(load_scalar_model(directory), COMPUTE), Tokenizer.load(directory))
 
 
+def open_inspectors(
+    models: Mapping[str, Path], tokenizers: Mapping[str, Tokenizer], reference: Path | None
+) -> dict[str, Inspector]:
+    """Looks into models; each is loaded once more when somebody first looks.
+
+    Raises :class:`InputError` for a reference with another tokenizer: between its distributions and theirs is no KL.
+    """
+    theirs = None if reference is None else Tokenizer.load(reference).fingerprint
+    for name, tokenizer in tokenizers.items():
+        if theirs not in (None, tokenizer.fingerprint):
+            raise InputError(
+                f"--reference {reference}: its tokenizer is not that of the model {name}; name one of the same run, or "
+                f"do not serve {name} beside it"
+            )
+    compared = None if reference is None else _load(reference)
+    return {name: Inspector(partial(_load, models[name]), one, compared) for name, one in tokenizers.items()}
+
+
+def _load(directory: Path) -> Transformer:
+    return place(open_language_model(directory)[0], COMPUTE)
+
+
 def uvicorn_server(
     workers: Mapping[str, Worker],
     judge: Judge | None = None,
+    inspectors: Mapping[str, Inspector] | None = None,
     ways: Ways | None = None,
     keys: KeyRing | None = None,
     **more: Any,
 ) -> Server:
     """The server of our own models, not yet started."""
-    return front_server(create_app(workers, judge), Workers(workers), ways, keys, **more)
+    return front_server(create_app(workers, judge, inspectors), Workers(workers), ways, keys, **more)
 
 
 def front_server(

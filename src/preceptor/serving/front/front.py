@@ -23,7 +23,7 @@ from preceptor.web.origin import SAFE, from_another_site, host_name
 
 PAGE = ("/static/", "/common/")  # files of the chat page, which hold nothing that a key protects
 OWN = ("/health", "/ready", "/metrics")
-ROUTES = ("/v1/models", "/v1/chat/completions", "/v1/completions", "/openapi.json")
+ROUTES = ("/v1/models", "/v1/chat/completions", "/v1/completions", "/v1/inspect", "/v1/inspect/attention")
 
 
 class Front:
