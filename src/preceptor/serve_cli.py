@@ -58,7 +58,7 @@ def serve_verb(options: argparse.Namespace) -> None:
             raise InputError(f"--{name} {getattr(options, name):g}: give a number of seconds above 0")
     for name in ("reward", "reference"):
         if options.backend is not None and getattr(options, name) is not None:
-            raise InputError(f"--{name}: is for models that are served here, not for a backend; leave one out")
+            raise InputError(f"--{name}: is for models that are served here, not for a backend; leave it out")
     start_torch(options.threads)
     from preceptor.models.names import name_models
     from preceptor.models.sources import find_model
@@ -69,8 +69,10 @@ def serve_verb(options: argparse.Namespace) -> None:
         what: Models | str = options.backend
     else:
         models = {name: find_model(model) for name, model in name_models(options.model).items()}
-        others = [None if one is None else find_model(one) for one in (options.reward, options.reference)]
-        what = Models(models, *others)
+        others = {
+            name: getattr(options, name) and find_model(getattr(options, name)) for name in ("reward", "reference")
+        }
+        what = Models(models, **others)
     serve(what, ways, lambda line: print(line, flush=True))
 
 

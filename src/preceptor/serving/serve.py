@@ -34,15 +34,11 @@ from preceptor.web.place import KEEP_ALIVE_SECONDS, Place, address, hosts
 
 @dataclass(frozen=True)
 class Models:
-    """Models of our own, by name.
-
-    The ``reward`` model scores replies, for ``best_of`` and when they are inspected; the ``reference`` is what an
-    inspected reply's KL is measured from.
-    """
+    """Models of our own: directories by name."""
 
     models: Mapping[str, Path]
-    reward: Path | None = None
-    reference: Path | None = None
+    reward: Path | None = None  # scores replies, for best_of and when they are inspected
+    reference: Path | None = None  # what an inspected reply's KL is measured from
 
 
 @dataclass(frozen=True)

@@ -170,7 +170,8 @@ def test_a_request_is_one_line_without_its_text(come: Open, path: Path, caplog: 
     assert (done["key"], done["model"], done["status"], done["ended"]) == ("ann", "tiny", 200, "complete")
     assert (done["prompt_tokens"], done["completion_tokens"]) == (5, 4)
     assert 0 < done["first_token_seconds"] <= done["seconds"] < 60
-    assert (refused["status"], refused["refused"], "key" in refused) == (401, "invalid_api_key", False)
+    assert (refused["status"], refused["refused"], refused["route"]) == (401, "invalid_api_key", CHAT)
+    assert "key" not in refused
     assert "secret" not in caplog.text and key not in caplog.text and "wrong" not in caplog.text
 
 

@@ -23,6 +23,7 @@ from preceptor.web.origin import SAFE, from_another_site, host_name
 
 PAGE = ("/static/", "/common/")  # files of the chat page, which hold nothing that a key protects
 OWN = ("/health", "/ready", "/metrics")
+ROUTES = ("/v1/models", "/v1/chat/completions", "/v1/completions", "/v1/inspect", "/v1/inspect/attention")
 
 
 class Front:
@@ -148,8 +149,10 @@ def _from_here(scope: Scope, headers: Headers) -> bool:
 
 
 def _route(scope: Scope) -> str:
-    """The route as the app spells it."""
+    """The route as the app spells it, for what was refused before it too."""
     path: str = scope["path"]
     if path == "/" or path.startswith(PAGE):
         return "page"
+    if path in ROUTES:
+        return path
     return str(getattr(scope.get("route"), "path", "other"))

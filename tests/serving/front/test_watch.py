@@ -1,0 +1,59 @@
+"""The front before our own engine: what it counts is what the reply says, and what it ends frees its slots."""
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from preceptor.serving.api import create_app
+from preceptor.serving.front.front import Front
+from preceptor.serving.front.served import Load, Workers
+from preceptor.serving.front.settings import FrontSettings
+from preceptor.serving.worker import Worker
+
+ASK = {"model": "tiny", "max_tokens": 6, "seed": 1}
+CHAT = "/v1/chat/completions", ASK | {"messages": [{"role": "user", "content": "hello"}], "n": 2}
+TEXT = "/v1/completions", ASK | {"prompt": ["ann", "bob likes"]}
+
+
+@pytest.fixture
+def client(worker: Worker) -> Iterator[TestClient]:
+    workers = {"tiny": worker}
+    front = Front(create_app(workers), Workers(workers), FrontSettings(timeout=1.0))
+    yield TestClient(front, "http://localhost", client=("127.0.0.1", 1))
+    worker.close()
+
+
+@pytest.mark.parametrize(("path", "body"), [CHAT, TEXT])
+def test_tokens_are_counted_as_the_reply_counts_them(client: TestClient, path: str, body: dict[str, Any]) -> None:
+    usage = client.post(path, json=body).json()["usage"]
+    client.post(path, json=body | {"stream": True})
+    client.post(path, json=body | {"model": "unknown"})
+    text = client.get("/metrics").text
+    assert f'preceptor_tokens_total{{model="tiny",way="in"}} {2.0 * usage["prompt_tokens"]}' in text
+    assert f'preceptor_tokens_total{{model="tiny",way="out"}} {2.0 * usage["completion_tokens"]}' in text
+    assert 'preceptor_first_token_seconds_count{model="tiny"} 2.0' in text
+    assert f'preceptor_requests_total{{model="",route="{path}",status="404"}} 1.0' in text
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_request_over_its_time_frees_its_slots(
+    client: TestClient, worker: Worker, monkeypatch: pytest.MonkeyPatch, stream: bool
+) -> None:
+    step = worker._engine.step
+
+    def slowly() -> Any:
+        time.sleep(0.05)
+        return step()
+
+    monkeypatch.setattr(worker._engine, "step", slowly)
+    path, body = CHAT
+    answer = client.post(path, json=body | {"max_tokens": 400, "n": 6, "stream": stream})
+    assert answer.status_code == (200 if stream else 504)
+    assert '"code": "timeout"' in answer.text or '"code":"timeout"' in answer.text
+    end = time.monotonic() + 20
+    while worker.load and time.monotonic() < end:
+        time.sleep(0.02)
+    assert Workers({"tiny": worker}).loads() == [Load("tiny", 0, 0)]
