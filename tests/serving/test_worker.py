@@ -16,7 +16,7 @@ def told(model: Transformer, tokenizer: Tokenizer, stops: tuple[str, ...] = ()) 
     """All pieces of a job of three samples, over two slots."""
 
     async def listen() -> list[Piece]:
-        job = Job(tokenizer.encode("hello"), SamplingConfig(max_new_tokens=40, seed=3), samples=3, stops=stops)
+        job = Job([tokenizer.encode("hello")], SamplingConfig(max_new_tokens=40, seed=3), each=3, stops=stops)
         assert worker.submit(job)
         pieces: list[Piece] = []
         while sum(piece.finish_reason is not None for piece in pieces) < 3:

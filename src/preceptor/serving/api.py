@@ -7,28 +7,45 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.responses import JSONResponse, Response
 
+from preceptor.serving.best_of import Judge
+from preceptor.serving.bodies import describe_bodies
 from preceptor.serving.chat_completions import chat_routes
+from preceptor.serving.completions import completion_routes
 from preceptor.serving.pages import mount_pages
-from preceptor.serving.refusals import handle_refusals
+from preceptor.serving.refusals import ErrorBody, handle_refusals
+from preceptor.serving.replies import find_worker
+from preceptor.serving.requests import ChatRequest, CompletionRequest
 from preceptor.serving.worker import Worker
 
 
-def create_app(workers: Mapping[str, Worker]) -> FastAPI:
-    """The app over the models by name."""
+def create_app(workers: Mapping[str, Worker], judge: Judge | None = None) -> FastAPI:
+    """The app over the models by name, and the reward model that ``best_of`` needs."""
     app = FastAPI(title="Preceptor", docs_url=None, redoc_url=None)
     started = int(time())
     handle_refusals(app)
 
-    @app.get("/health")
+    def entry(name: str) -> dict[str, Any]:
+        return {"id": name, "object": "model", "created": started, "owned_by": "preceptor"}
+
+    @app.get("/health", responses={503: {"description": "A model has failed."}})
     async def health() -> Response:
+        """Whether all models are sound."""
         sound = not any(worker.broken for worker in workers.values())
         return JSONResponse({"status": "ok" if sound else "broken"}, 200 if sound else 503)
 
     @app.get("/v1/models")
     async def models() -> dict[str, Any]:
-        data = [{"id": name, "object": "model", "created": started, "owned_by": "preceptor"} for name in workers]
-        return {"object": "list", "data": data}
+        """The models that are served."""
+        return {"object": "list", "data": [entry(name) for name in workers]}
 
-    app.include_router(chat_routes(workers))
+    @app.get("/v1/models/{name:path}", responses={404: {"model": ErrorBody}})
+    async def model(name: str) -> dict[str, Any]:
+        """One of the models."""
+        find_worker(workers, name)
+        return entry(name)
+
+    app.include_router(chat_routes(workers, judge))
+    app.include_router(completion_routes(workers))
+    describe_bodies(app, [ChatRequest, CompletionRequest])
     mount_pages(app)
     return app

@@ -8,89 +8,104 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 
 from preceptor.errors import InputError
-from preceptor.generation.engine import check_prompt
-from preceptor.generation.sampling import SamplingConfig
-from preceptor.serving.bodies import read_body
-from preceptor.serving.refusals import RefusalError
-from preceptor.serving.replies import EventStream, find_worker, new_head, pieces_of, take_on, unless_left, usage
+from preceptor.serving.best_of import Judge, best_pieces
+from preceptor.serving.bodies import ANSWERS, described, read_body
+from preceptor.serving.jobs import new_job, take_on
+from preceptor.serving.logprobs import chat_logprobs
+from preceptor.serving.refusals import RefusalError, full
+from preceptor.serving.replies import EventStream, Reply, find_worker, unless_left
 from preceptor.serving.requests import ChatRequest
-from preceptor.serving.worker import Job, Worker
-from preceptor.text.conversation import render_prompt
+from preceptor.serving.worker import Job, Piece, Worker
+from preceptor.text.conversation import Rendered, render_prompt
+from preceptor.text.tokenizer import Tokenizer
 
 
-def chat_routes(workers: Mapping[str, Worker]) -> APIRouter:
-    """The route, over the models by name."""
+def chat_routes(workers: Mapping[str, Worker], judge: Judge | None) -> APIRouter:
+    """The route, over the models by name, and the reward model if there is one."""
     router = APIRouter()
 
-    @router.post("/v1/chat/completions")
+    @router.post("/v1/chat/completions", responses=ANSWERS, openapi_extra=described(ChatRequest))
     async def chat(request: Request) -> Response:
         """A reply to a conversation, from the model that it names."""
         asked = await read_body(request, ChatRequest)
         worker = find_worker(workers, asked.model)
-        job = await asyncio.to_thread(_job, worker, asked, asyncio.get_running_loop())
+        if asked.best_of is not None:
+            _check(judge)
+        job, truncated = await asyncio.to_thread(_job, worker, asked, asyncio.get_running_loop())
         take_on(worker, job)
-        head = new_head("chatcmpl", asked.model)
+        kind = "chat.completion.chunk" if asked.stream else "chat.completion"
+        reply = Reply("chatcmpl", kind, asked.model, job)
+        if asked.truncate:
+            reply.notes["truncated"] = truncated
+        pieces = reply.pieces()
+        if asked.best_of is not None and judge is not None:
+            pieces = best_pieces(reply, judge, asked.messages, asked.n)
         if asked.stream:
-            return EventStream(_events(job, asked, head), lambda: worker.release(job))
+            return EventStream(_events(reply, pieces, asked, worker.tokenizer), lambda: worker.release(job))
         try:
-            return await _whole(request, job, head)
+            gathered = await unless_left(request, pieces)
         finally:
             worker.release(job)
+        return gathered if isinstance(gathered, Response) else _whole(reply, gathered, asked, worker.tokenizer)
 
     return router
 
 
-def _job(worker: Worker, asked: ChatRequest, loop: asyncio.AbstractEventLoop) -> Job:
-    """The request as token ids, if it fits into the context. On a thread: long texts take a while."""
+def _check(judge: Judge | None) -> None:
+    if judge is None:
+        raise RefusalError(400, "best_of: this server has no reward model; start it with --reward", param="best_of")
+    if judge.full:
+        raise full()
+
+
+def _job(worker: Worker, asked: ChatRequest, loop: asyncio.AbstractEventLoop) -> tuple[Job, bool]:
+    """The request as a job, and whether its conversation was cut. On a thread: long texts take a while."""
     try:
-        prompt = render_prompt(worker.tokenizer, asked.messages).ids
-        check_prompt(prompt, worker.context)
+        prompt = _prompt(worker, asked)
     except InputError as error:
         raise RefusalError(400, str(error), param="messages") from None
-    room = worker.context - len(prompt)
-    if asked.longest is not None and asked.longest > room:
-        raise RefusalError(
-            400,
-            f"the context of the model is {worker.context} tokens; the messages take {len(prompt)}, so at most {room} "
-            f"are left and not {asked.longest}; shorten the messages or lower max_tokens",
-            code="context_length_exceeded",
-            param="max_tokens",
-        )
-    sampling = SamplingConfig(
-        temperature=asked.temperature,
-        top_k=asked.top_k,
-        top_p=asked.top_p,
-        max_new_tokens=asked.longest or room,
-        seed=asked.seed,
-    )
-    return Job(prompt, sampling, asked.n, asked.stops, loop=loop)
+    each = asked.best_of or asked.n
+    job = new_job(worker, asked, [prompt.ids], field="messages", each=each, alternatives=asked.alternatives, loop=loop)
+    return job, prompt.truncated
 
 
-async def _events(job: Job, asked: ChatRequest, head: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
-    head = {**head, "object": "chat.completion.chunk"}
-    tokens = [0] * job.samples
-    for sample in range(job.samples):
-        yield head | {"choices": [_choice(sample, {"role": "assistant", "content": ""}, None)]}
-    async for piece in pieces_of(job):
-        tokens[piece.sample] = piece.tokens
-        delta = {"content": piece.text} if piece.text else {}
-        yield head | {"choices": [_choice(piece.sample, delta, piece.finish_reason)]}
-    if asked.stream_options is not None and asked.stream_options.include_usage:
-        yield head | {"choices": [], "usage": usage(job, sum(tokens))}
+def _prompt(worker: Worker, asked: ChatRequest) -> Rendered:
+    """The conversation as token ids. If it may be cut, it leaves room for what is asked for, or half of the context."""
+    room = None
+    if asked.truncate:
+        longest = worker.context // 2 if asked.longest is None else asked.longest
+        room = worker.context - longest if longest < worker.context else None  # else the refusal names the numbers
+    return render_prompt(worker.tokenizer, asked.messages, room)
 
 
-async def _whole(request: Request, job: Job, head: dict[str, Any]) -> Response:
-    pieces = await unless_left(request, pieces_of(job))
-    if isinstance(pieces, Response):
-        return pieces
-    choices, written = [], 0
-    for sample in range(job.samples):
-        own = [piece for piece in pieces if piece.sample == sample]
-        message = {"role": "assistant", "content": "".join(piece.text for piece in own)}
-        choices.append({"index": sample, "message": message, "finish_reason": own[-1].finish_reason})
-        written += own[-1].tokens
-    return JSONResponse(head | {"object": "chat.completion", "choices": choices, "usage": usage(job, written)})
+async def _events(
+    reply: Reply, pieces: AsyncIterator[Piece], asked: ChatRequest, tokenizer: Tokenizer
+) -> AsyncIterator[dict[str, Any]]:
+    for index in range(asked.n):
+        yield reply.body([_choice(index, {"delta": {"role": "assistant", "content": ""}}, None)])
+    async for piece in pieces:
+        told = reply.told(piece)
+        if not (piece.text or piece.finish_reason):
+            continue  # its text is held back
+        more: dict[str, Any] = {"delta": {"content": piece.text} if piece.text else {}}
+        if asked.logprobs:
+            more["logprobs"] = chat_logprobs(tokenizer, told)
+        choice = _choice(piece.sample, more, piece.finish_reason)
+        yield reply.body([choice], notes=piece.finish_reason is not None)
+    if asked.wants_usage:
+        yield reply.body([], usage=True)
 
 
-def _choice(sample: int, delta: dict[str, str], finish_reason: str | None) -> dict[str, Any]:
-    return {"index": sample, "delta": delta, "finish_reason": finish_reason}
+def _whole(reply: Reply, pieces: list[Piece], asked: ChatRequest, tokenizer: Tokenizer) -> Response:
+    choices = []
+    for index in range(asked.n):
+        own = [piece for piece in pieces if piece.sample == index]
+        more: dict[str, Any] = {"message": {"role": "assistant", "content": "".join(piece.text for piece in own)}}
+        if asked.logprobs:
+            more["logprobs"] = chat_logprobs(tokenizer, [one for piece in own for one in reply.told(piece)])
+        choices.append(_choice(index, more, own[-1].finish_reason))
+    return JSONResponse(reply.body(choices, usage=True, notes=True))
+
+
+def _choice(index: int, more: dict[str, Any], finish_reason: str | None) -> dict[str, Any]:
+    return {"index": index, **more, "finish_reason": finish_reason}

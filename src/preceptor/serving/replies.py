@@ -1,4 +1,4 @@
-"""Replies, whatever they answer: jobs taken on, their pieces gathered or streamed, and freed whoever goes away."""
+"""Replies, whatever they answer: pieces gathered or streamed, and what they cost."""
 
 import asyncio
 import json
@@ -12,8 +12,9 @@ from fastapi import Request
 from fastapi.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from preceptor.serving.logprobs import TokenLog
 from preceptor.serving.refusals import RefusalError, failed
-from preceptor.serving.worker import BrokenError, Job, Piece, Worker
+from preceptor.serving.worker import BrokenError, Chosen, Job, Piece, Worker
 
 T = TypeVar("T")
 
@@ -27,38 +28,44 @@ def find_worker(workers: Mapping[str, Worker], name: str) -> Worker:
     return workers[name]
 
 
-def take_on(worker: Worker, job: Job) -> None:
-    """Give a job to its worker, or refuse it."""
-    try:
-        if not worker.submit(job):
-            raise RefusalError(429, "the server has as many requests as it can take; try again in a second")
-    except BrokenError:
-        raise failed() from None
+class Reply:
+    """A reply in the making: its pieces, what it has cost so far, and what the client is told of it.
 
+    ``notes`` stand under ``preceptor`` in the reply, where there are any; they are complete with the first piece
+    that ends a choice.
+    """
 
-def new_head(prefix: str, model: str) -> dict[str, Any]:
-    """What every part of a reply begins with."""
-    return {"id": f"{prefix}-{secrets.token_hex(12)}", "created": int(time()), "model": model}
+    def __init__(self, prefix: str, kind: str, model: str, job: Job) -> None:
+        self.job, self.notes = job, dict[str, Any]()
+        self.head = {"id": f"{prefix}-{secrets.token_hex(12)}", "object": kind, "created": int(time()), "model": model}
+        self._written = [0] * job.samples
+        self._logs = [TokenLog() for _ in range(job.samples)]
 
+    async def pieces(self) -> AsyncIterator[Piece]:
+        """The pieces of all samples until the last is complete."""
+        left = self.job.samples
+        while left:
+            piece = await self.job.pieces.get()
+            if isinstance(piece, BrokenError):
+                raise piece
+            left -= piece.finish_reason is not None
+            self._written[piece.sample] = piece.tokens
+            yield piece
 
-async def pieces_of(job: Job) -> AsyncIterator[Piece]:
-    """The pieces of all samples until the last is complete."""
-    left = job.samples
-    while left:
-        piece = await job.pieces.get()
-        if isinstance(piece, BrokenError):
-            raise piece
-        left -= piece.finish_reason is not None
-        yield piece
+    def told(self, piece: Piece) -> list[Chosen]:
+        """The tokens whose text the piece holds; for a job that asks for them."""
+        return self._logs[piece.sample].push(piece)
 
+    @property
+    def usage(self) -> dict[str, int]:
+        """What the reply cost, in tokens; every response counts, be it sent or not."""
+        read, written = sum(map(len, self.job.prompts)), sum(self._written)
+        return {"prompt_tokens": read, "completion_tokens": written, "total_tokens": read + written}
 
-def usage(job: Job, written: int) -> dict[str, int]:
-    """What a reply cost, in tokens."""
-    return {
-        "prompt_tokens": len(job.prompt),
-        "completion_tokens": written,
-        "total_tokens": len(job.prompt) + written,
-    }
+    def body(self, choices: list[dict[str, Any]], *, usage: bool = False, notes: bool = False) -> dict[str, Any]:
+        """The reply's body, or one of its events."""
+        more = {"usage": self.usage} if usage else {}
+        return self.head | {"choices": choices} | more | ({"preceptor": self.notes} if notes and self.notes else {})
 
 
 class EventStream(StreamingResponse):
@@ -87,6 +94,8 @@ async def _written(events: AsyncIterator[dict[str, Any]]) -> AsyncIterator[str]:
         yield "data: [DONE]\n\n"
     except BrokenError:
         yield _event(failed().body)
+    except RefusalError as refusal:
+        yield _event(refusal.body)
 
 
 def _event(value: dict[str, Any]) -> str:
@@ -111,6 +120,7 @@ async def unless_left(request: Request, work: AsyncIterator[T]) -> list[T] | Res
         raise failed() from None
     finally:
         for task in (gathering, leaving):
-            task.cancel()
-            with suppress(asyncio.CancelledError, BrokenError):
-                await task
+            if not task.done():
+                task.cancel()
+                with suppress(asyncio.CancelledError):
+                    await task

@@ -11,9 +11,11 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from threading import Lock, Thread
 from time import perf_counter
+from typing import NamedTuple
 
 from preceptor.errors import InputError
 from preceptor.generation.engine import Engine, FinishReason
+from preceptor.generation.likely import Likely
 from preceptor.generation.sampling import SamplingConfig
 from preceptor.models.transformer import Transformer
 from preceptor.serving.text import TextStream
@@ -21,6 +23,14 @@ from preceptor.text.tokenizer import Tokenizer
 
 PREFILL_TOKENS = 512  # before a step: those who read wait for half a second with a model of 135M parameters
 TELL_SECONDS = 1 / 30  # between two pieces of a stream: a piece costs more than a token, and nobody reads faster
+
+
+class Chosen(NamedTuple):
+    """A token of a response whose job asks for likely tokens."""
+
+    token: int
+    start: int  # where its text begins in the response's, in characters
+    likely: Likely
 
 
 @dataclass(frozen=True)
@@ -31,6 +41,7 @@ class Piece:
     text: str
     tokens: int  # of the response so far
     finish_reason: FinishReason | None = None
+    chosen: Sequence[Chosen] = ()  # the step's tokens, whether their text is out yet or not
 
 
 class BrokenError(Exception):
@@ -39,14 +50,28 @@ class BrokenError(Exception):
 
 @dataclass(eq=False)
 class Job:
-    """A request: its prompt as token ids, and where its pieces go. Made on the event loop that reads them."""
+    """A request: its prompts as token ids, and where its pieces go. Made on the event loop that reads them.
 
-    prompt: Sequence[int]
+    Of ``each`` samples a prompt, those of the first prompt come first.
+    """
+
+    prompts: Sequence[Sequence[int]]
     sampling: SamplingConfig
-    samples: int = 1
+    each: int = 1
     stops: Sequence[str] = ()
+    alternatives: int | None = None  # see Engine.submit
     pieces: "asyncio.Queue[Piece | BrokenError]" = field(default_factory=asyncio.Queue)
     loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)
+
+    @property
+    def samples(self) -> int:
+        """Responses in all."""
+        return len(self.prompts) * self.each
+
+    @property
+    def eager(self) -> bool:
+        """Whether every token is looked at by itself, so that what is counted does not depend on the time."""
+        return bool(self.stops) or self.alternatives is not None
 
 
 def _tell(pieces: Sequence[tuple[Job, Piece | BrokenError]]) -> None:
@@ -77,6 +102,7 @@ class Worker:
 
     def __init__(self, model: Transformer, tokenizer: Tokenizer, *, slots: int = 64, waiting: int = 64) -> None:
         self.tokenizer, self.context, self.limit = tokenizer, model.context, slots + waiting
+        self.vocab_size = min(tokenizer.vocab_size, model.config.vocab_size)
         self._engine = Engine(
             model,
             eos_id=tokenizer.eos_ids,
@@ -85,7 +111,7 @@ class Worker:
             prefill_tokens=PREFILL_TOKENS,
         )
         self._responses: dict[int, _Response] = {}
-        self._eager: set[int] = set()  # tickets to be read after every step: nothing told yet, or looked at for stops
+        self._eager: set[int] = set()  # tickets read after every step: of eager jobs, or with nothing told yet
         self._due = 0.0  # when all are read next
         self._commands: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._lock = Lock()
@@ -138,7 +164,11 @@ class Worker:
             _tell([(job, BrokenError()) for job in jobs])
 
     def _begin(self, job: Job) -> None:
-        tickets = self._engine.submit(job.prompt, job.sampling, samples=job.samples, key=("serve",))
+        tickets: list[int] = []
+        for prompt in job.prompts:
+            tickets += self._engine.submit(
+                prompt, job.sampling, samples=job.each, key=("serve",), alternatives=job.alternatives
+            )
         for sample, ticket in enumerate(tickets):
             self._responses[ticket] = _Response(job, sample, TextStream(self.tokenizer.decode, job.stops))
             self._eager.add(ticket)
@@ -152,7 +182,7 @@ class Worker:
         self._eager.discard(ticket)
         job = self._responses.pop(ticket).job
         if all(response.job is not job for response in self._responses.values()):
-            with self._lock:  # here, since a stream that nobody began to read never releases its job
+            with self._lock:  # before its client has read the end, so that there is room as soon as there can be
                 self._jobs.discard(job)
 
     def _step(self) -> None:
@@ -167,13 +197,17 @@ class Worker:
             new = done.ids[response.read :] if done else self._engine.so_far(ticket, response.read)[0]
             if not new:
                 continue  # it waits for a slot
+            chosen: Sequence[Chosen] = ()
+            if response.job.alternatives is not None:  # it is read after every step, which adds one token
+                likely = done.likely if done else self._engine.likely_so_far(ticket)
+                chosen = (Chosen(new[0], response.text.decoded, likely[-1]),)
             response.read += len(new)
             text = response.text.push(new, last=done is not None)
             reason: FinishReason | None = "stop" if response.text.stopped else done.finish_reason if done else None
-            if text or reason:
-                told.append((response.job, Piece(response.sample, text, response.read, reason)))
+            if text or reason or chosen:
+                told.append((response.job, Piece(response.sample, text, response.read, reason, chosen)))
             if reason:
                 self._forget(ticket)
-            elif text and not response.job.stops:
+            elif text and not response.job.eager:
                 self._eager.discard(ticket)
         _tell(told)
