@@ -16,6 +16,7 @@ from schemathesis import GenerationMode
 from preceptor.models.transformer import Transformer
 from preceptor.serving.api import create_app
 from preceptor.serving.best_of import Judge
+from preceptor.serving.inspector import Inspector
 from preceptor.serving.worker import Worker
 from preceptor.text.tokenizer import Tokenizer
 
@@ -26,7 +27,8 @@ EXAMPLES = 4  # of a route at a time
 @pytest.fixture
 def app(tiny_model: Callable[..., Transformer], tiny_tokenizer: Tokenizer, judge: Judge) -> Iterator[FastAPI]:
     worker = Worker(tiny_model(max_position_embeddings=48), tiny_tokenizer)
-    yield create_app({"tiny": worker}, judge)
+    looked_into = Inspector(lambda: tiny_model(max_position_embeddings=48), tiny_tokenizer)
+    yield create_app({"tiny": worker}, judge, {"tiny": looked_into})
     worker.close()
 
 

@@ -11,6 +11,8 @@ from preceptor.serving.best_of import Judge
 from preceptor.serving.bodies import describe_bodies
 from preceptor.serving.chat_completions import chat_routes
 from preceptor.serving.completions import completion_routes
+from preceptor.serving.inspection import AttentionRequest, InspectRequest, inspection_routes
+from preceptor.serving.inspector import Inspector
 from preceptor.serving.pages import mount_pages
 from preceptor.serving.refusals import ErrorBody, handle_refusals
 from preceptor.serving.replies import find_worker
@@ -18,8 +20,10 @@ from preceptor.serving.requests import ChatRequest, CompletionRequest
 from preceptor.serving.worker import Worker
 
 
-def create_app(workers: Mapping[str, Worker], judge: Judge | None = None) -> FastAPI:
-    """The app over the models by name, and the reward model that ``best_of`` needs."""
+def create_app(
+    workers: Mapping[str, Worker], judge: Judge | None = None, inspectors: Mapping[str, Inspector] | None = None
+) -> FastAPI:
+    """The app over the models by name, with a look into those of ``inspectors``; ``judge`` scores replies."""
     app = FastAPI(title="Preceptor", docs_url=None, redoc_url=None)
     started = int(time())
     handle_refusals(app)
@@ -46,6 +50,7 @@ def create_app(workers: Mapping[str, Worker], judge: Judge | None = None) -> Fas
 
     app.include_router(chat_routes(workers, judge))
     app.include_router(completion_routes(workers))
-    describe_bodies(app, [ChatRequest, CompletionRequest])
+    app.include_router(inspection_routes(inspectors or {}, judge))
+    describe_bodies(app, [ChatRequest, CompletionRequest, InspectRequest, AttentionRequest])
     mount_pages(app)
     return app

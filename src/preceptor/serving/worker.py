@@ -18,7 +18,7 @@ from preceptor.generation.engine import Engine, FinishReason
 from preceptor.generation.likely import Likely
 from preceptor.generation.sampling import SamplingConfig
 from preceptor.models.transformer import Transformer
-from preceptor.serving.text import TextStream
+from preceptor.text.stream import TextStream
 from preceptor.text.tokenizer import Tokenizer
 
 PREFILL_TOKENS = 512  # before a step: those who read wait for half a second with a model of 135M parameters
