@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 TEXT = re.compile(rb'"content":\s*"(?!")')  # the first event of a stream has empty text, and is not counted
 TOKENS = re.compile(rb'"completion_tokens":\s*(\d+)')
 LENGTH = re.compile(rb"content-length:\s*(\d+)", re.IGNORECASE)
-STUCK = 300  # seconds without a byte
+STUCK = 600  # seconds without a byte
 
 Body = dict[str, Any]
 

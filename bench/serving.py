@@ -53,6 +53,7 @@ ASKED = (
     "What is the capital of Peru?", "Write a story about a boat.", "Name three metals and what each is used for.",
     "Explain how rain is made.", "Write a letter to a friend.", "What can one do on a rainy day?",
 )  # fmt: skip
+CONTINUOUS = ("--continuous-batching", "--cb-max-memory-percent", "0.1")  # by itself it takes half of the memory
 START_SECONDS = 300
 IDLE_SECONDS = 60
 HELD = {"slots": 64, "waiting": 64, "n": 16}  # what a model of `preceptor serve` takes on, and one chat at most
@@ -258,7 +259,7 @@ def few(args: argparse.Namespace, model: Path, clock: Clock) -> dict[str, Any]:
 
 def peer(args: argparse.Namespace, model: Path, clock: Clock) -> dict[str, Any]:
     """The same greedy chats, against `transformers serve` (--continuous: with its continuous batching)."""
-    model, batching = model.resolve(), ["--continuous-batching"] * args.continuous
+    model, batching = model.resolve(), CONTINUOUS if args.continuous else ()
     asked = chats(args.chats, args.new, temperature=0)
     for_ours = [body | {"model": model.name, "stream_options": {"include_usage": True}} for body in asked]
     for_theirs = [body | {"model": str(model)} for body in asked]
