@@ -179,6 +179,29 @@ def test_rows_may_join_and_leave_between_steps(model: Transformer) -> None:
     assert engine.so_far(first) == ([], [])
 
 
+def test_rows_under_way_go_on_while_many_prompts_come(model: Transformer, monkeypatch: pytest.MonkeyPatch) -> None:
+    sampling = SamplingConfig(max_new_tokens=9)
+    engine = Engine(model, eos_id=None, pad_id=PAD, max_slots=64, prefill_tokens=20)
+    computed, prefill = [], engine._decoder.prefill
+
+    def counting(prompts: Sequence[Sequence[int]]) -> torch.Tensor:
+        computed.append([len(prompt) + 1 for prompt in prompts])
+        return prefill(prompts)
+
+    monkeypatch.setattr(engine._decoder, "prefill", counting)
+    tickets = [engine.submit(prompt, sampling, key=(i,))[0] for i, prompt in enumerate(RAGGED)]
+    made = engine.step()
+    assert computed == [[3, 1]]  # the third is longer than the bound, so it goes alone
+    for step in range(2, 6):
+        made |= engine.step()
+        assert len(engine.so_far(tickets[0])[0]) == step
+    assert computed == [[3, 1], [27], [10, 4], [2]]
+    while engine.busy:
+        made |= engine.step()
+    whole = generate(model, RAGGED, sampling, eos_id=None, pad_id=PAD)
+    assert_same([made[ticket] for ticket in tickets], [own[0] for own in whole])
+
+
 def test_progress_counts_up_to_the_total(model: Transformer) -> None:
     seen: list[tuple[int, int]] = []
     generate(model, RAGGED, SamplingConfig(max_new_tokens=5), samples_per_prompt=2, max_slots=5, eos_id=EOS,

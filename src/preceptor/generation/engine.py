@@ -56,6 +56,8 @@ class Engine:
 
     ``eos_id`` ends a response; a model may have several such tokens, or none.
     ``capacity`` is the longest prompt with its response that must fit (default: the model's context).
+    ``prefill_tokens`` bounds what is computed of prompts before one step, padding included, so that the rows that are
+    under way soon get their next token (default: no bound). A longer prompt is computed alone.
     """
 
     def __init__(
@@ -66,11 +68,12 @@ class Engine:
         pad_id: int,
         max_slots: int = 64,
         capacity: int | None = None,
+        prefill_tokens: int | None = None,
     ):
         if not model.config.causal:
             raise InputError("the model attends in both directions, so it cannot generate; use a causal one")
         self.capacity = min(capacity or model.context, model.context)
-        self.max_slots = max_slots
+        self.max_slots, self._prefill_tokens = max_slots, prefill_tokens
         self.eos_ids = () if eos_id is None else (eos_id,) if isinstance(eos_id, int) else tuple(eos_id)
         self._decoder = Decoder(model, max_slots, self.capacity, pad_id)
         self._queue: deque[_Sample] = deque()
@@ -80,6 +83,7 @@ class Engine:
         self._prefix_row: dict[tuple[int, ...], int] = {}
         # Slots in use are the first len(self._samples); gaps among them are closed before a step.
         self._samples: list[_Sample | None] = []
+        self._slot_of: dict[int, int] = {}  # by ticket
         self._gaps: list[int] = []
         self._sampler: Sampler | None = None
         self._asking: list[int] = []  # slots whose likely tokens are noted
@@ -123,24 +127,23 @@ class Engine:
 
     def cancel(self, ticket: int) -> None:
         """Forget a response, wherever it is."""
-        self._queue = deque(sample for sample in self._queue if sample.ticket != ticket)
-        slot = self._slot_of(ticket)
-        if slot is not None:
-            self._vacate(slot)
+        if ticket in self._slot_of:
+            self._vacate(self._slot_of[ticket])
+        else:
+            self._queue = deque(sample for sample in self._queue if sample.ticket != ticket)
 
-    def so_far(self, ticket: int) -> tuple[list[int], list[float]]:
-        """Ids and log-probabilities of a response that is still in the making (empty while it waits)."""
-        slot = self._slot_of(ticket)
+    def so_far(self, ticket: int, start: int = 0) -> tuple[list[int], list[float]]:
+        """Ids and log-probabilities, from number ``start`` on, of a response in the making (empty while it waits)."""
+        slot = self._slot_of.get(ticket)
         if slot is None:
             return [], []
-        count = self._counts[slot]
-        return self._ids[slot, :count].tolist(), self._logprobs[slot, :count].tolist()
+        new = slice(start, self._counts[slot])
+        return self._ids[slot, new].tolist(), self._logprobs[slot, new].tolist()
 
     def likely_so_far(self, ticket: int) -> list[Likely]:
         """What was noted of the tokens of a response that is still in the making and asked for it."""
-        slot = self._slot_of(ticket)
-        sample = None if slot is None else self._samples[slot]
-        return [] if sample is None else sample.likely
+        slot = self._slot_of.get(ticket)
+        return [] if slot is None else self._sample_in(slot).likely
 
     @torch.inference_mode()
     def step(self) -> dict[int, Generation]:
@@ -204,6 +207,7 @@ class Engine:
         return finished
 
     def _vacate(self, slot: int) -> None:
+        del self._slot_of[self._sample_in(slot).ticket]
         self._samples[slot] = None
         self._gaps.append(slot)
         self._sampler = None
@@ -218,25 +222,36 @@ class Engine:
             for rows in self._rows:
                 rows[targets] = rows[sources]
             for source, target in zip(sources, targets, strict=True):
-                self._samples[target] = self._samples[source]
+                self._samples[target] = self._sample_in(source)
+                self._slot_of[self._sample_in(source).ticket] = target
         del self._samples[living:]
         self._gaps = []
 
     def _admit(self) -> None:
         """Seat waiting samples, computing prompts in batches as they are needed."""
+        computed = False
         while self._queue and (self._gaps or len(self._samples) < self.max_slots):
             if self._queue[0].prompt not in self._prefix_row:
+                if computed and self._prefill_tokens is not None:
+                    break
                 self._prefill()
+                computed = True
             self._seat()
         if not self._queue:
             self._prefix, self._prefix_row = None, {}
         self._sampler = None
 
     def _prefill(self) -> None:
-        """Compute the prompts of the next ``max_slots`` samples, each once."""
-        self._prefix_row = {}
+        """Compute the prompts of the next ``max_slots`` samples, each once, as far as ``prefill_tokens`` allows."""
+        self._prefix_row, longest = {}, 0
         for sample, _ in zip(self._queue, range(self.max_slots), strict=False):
-            self._prefix_row.setdefault(sample.prompt, len(self._prefix_row))
+            if sample.prompt in self._prefix_row:
+                continue
+            longest = max(longest, len(sample.prompt))
+            padded = longest * (len(self._prefix_row) + 1)
+            if self._prefix_row and self._prefill_tokens is not None and padded > self._prefill_tokens:
+                break
+            self._prefix_row[sample.prompt] = len(self._prefix_row)
         # The last token is left to the first decoding step, whose logits choose the first new one.
         self._prefix = self._decoder.prefill([prompt[:-1] for prompt in self._prefix_row])
 
@@ -253,6 +268,7 @@ class Engine:
             rows.append(self._prefix_row[sample.prompt])
             slots.append(slot)
             self._samples[slot] = sample
+            self._slot_of[sample.ticket] = slot
             self._tokens[slot] = sample.prompt[-1]
             self._positions[slot] = len(sample.prompt) - 1
             self._counts[slot] = 0
@@ -260,9 +276,6 @@ class Engine:
             self._noise[slot, : sample.limit] = uniforms(sample.sampling.seed, sample.key, sample.index, sample.limit)
         assert self._prefix is not None
         self._decoder.load(self._prefix, rows, slots)
-
-    def _slot_of(self, ticket: int) -> int | None:
-        return next((slot for slot, sample in enumerate(self._samples) if sample and sample.ticket == ticket), None)
 
 
 def check_prompt(prompt: Sequence[int], context: int) -> None:

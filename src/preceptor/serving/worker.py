@@ -7,8 +7,10 @@ by the request's seed alone, so its text does not depend on who else is in the b
 import asyncio
 import queue
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from threading import Lock, Thread
+from time import perf_counter
 from typing import NamedTuple
 
 from preceptor.errors import InputError
@@ -18,6 +20,9 @@ from preceptor.generation.sampling import SamplingConfig
 from preceptor.models.transformer import Transformer
 from preceptor.text.stream import TextStream
 from preceptor.text.tokenizer import Tokenizer
+
+PREFILL_TOKENS = 512  # before a step: those who read wait for half a second with a model of 135M parameters
+TELL_SECONDS = 1 / 30  # between two pieces of a stream: a piece costs more than a token, and nobody reads faster
 
 
 class Chosen(NamedTuple):
@@ -63,12 +68,25 @@ class Job:
         """Responses in all."""
         return len(self.prompts) * self.each
 
-    def tell(self, piece: "Piece | BrokenError") -> None:
-        """Hand a piece over to the event loop, from the engine's thread."""
-        try:
-            self.loop.call_soon_threadsafe(self.pieces.put_nowait, piece)
-        except RuntimeError:  # the loop is closed: nobody listens any more
-            return
+    @property
+    def eager(self) -> bool:
+        """Whether every token is looked at by itself, so that what is counted does not depend on the time."""
+        return bool(self.stops) or self.alternatives is not None
+
+
+def _tell(pieces: Sequence[tuple[Job, Piece | BrokenError]]) -> None:
+    """Hand pieces over to the event loops of their jobs, each loop woken once. From the engine's thread."""
+    by_loop: dict[asyncio.AbstractEventLoop, list[tuple[Job, Piece | BrokenError]]] = {}
+    for job, piece in pieces:
+        by_loop.setdefault(job.loop, []).append((job, piece))
+    for loop, some in by_loop.items():
+        with suppress(RuntimeError):  # the loop is closed: nobody listens any more
+            loop.call_soon_threadsafe(_put, some)
+
+
+def _put(pieces: Sequence[tuple[Job, Piece | BrokenError]]) -> None:
+    for job, piece in pieces:
+        job.pieces.put_nowait(piece)
 
 
 @dataclass
@@ -86,8 +104,16 @@ class Worker:
         self.tokenizer, self.context, self.limit = tokenizer, model.context, slots + waiting
         self.slots = slots
         self.vocab_size = min(tokenizer.vocab_size, model.config.vocab_size)
-        self._engine = Engine(model, eos_id=tokenizer.eos_ids, pad_id=tokenizer.pad_id, max_slots=slots)
+        self._engine = Engine(
+            model,
+            eos_id=tokenizer.eos_ids,
+            pad_id=tokenizer.pad_id,
+            max_slots=slots,
+            prefill_tokens=PREFILL_TOKENS,
+        )
         self._responses: dict[int, _Response] = {}
+        self._eager: set[int] = set()  # tickets read after every step: of eager jobs, or with nothing told yet
+        self._due = 0.0  # when all are read next
         self._commands: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._lock = Lock()
         self._jobs: set[Job] = set()
@@ -136,8 +162,7 @@ class Worker:
             with self._lock:
                 self.broken = True
                 jobs, self._jobs = self._jobs, set()
-            for job in jobs:
-                job.tell(BrokenError())
+            _tell([(job, BrokenError()) for job in jobs])
 
     def _begin(self, job: Job) -> None:
         tickets: list[int] = []
@@ -147,6 +172,7 @@ class Worker:
             )
         for sample, ticket in enumerate(tickets):
             self._responses[ticket] = _Response(job, sample, TextStream(self.tokenizer.decode, job.stops))
+            self._eager.add(ticket)
 
     def _end(self, job: Job) -> None:
         for ticket in [ticket for ticket, response in self._responses.items() if response.job is job]:
@@ -154,6 +180,7 @@ class Worker:
 
     def _forget(self, ticket: int) -> None:
         self._engine.cancel(ticket)
+        self._eager.discard(ticket)
         job = self._responses.pop(ticket).job
         if all(response.job is not job for response in self._responses.values()):
             with self._lock:  # before its client has read the end, so that there is room as soon as there can be
@@ -161,19 +188,27 @@ class Worker:
 
     def _step(self) -> None:
         finished = self._engine.step()
-        for ticket, response in list(self._responses.items()):
-            done = finished.get(ticket)
-            ids = done.ids if done else self._engine.so_far(ticket)[0]
-            if len(ids) == response.read:
+        now = perf_counter()
+        all_due = now >= self._due
+        if all_due:
+            self._due = now + TELL_SECONDS
+        told: list[tuple[Job, Piece]] = []
+        for ticket in sorted(self._responses if all_due else self._eager.union(finished)):
+            response, done = self._responses[ticket], finished.get(ticket)
+            new = done.ids[response.read :] if done else self._engine.so_far(ticket, response.read)[0]
+            if not new:
                 continue  # it waits for a slot
-            new, response.read = ids[response.read :], len(ids)
             chosen: Sequence[Chosen] = ()
-            if response.job.alternatives is not None:  # a step adds one token
+            if response.job.alternatives is not None:  # it is read after every step, which adds one token
                 likely = done.likely if done else self._engine.likely_so_far(ticket)
                 chosen = (Chosen(new[0], response.text.decoded, likely[-1]),)
+            response.read += len(new)
             text = response.text.push(new, last=done is not None)
             reason: FinishReason | None = "stop" if response.text.stopped else done.finish_reason if done else None
             if text or reason or chosen:
-                response.job.tell(Piece(response.sample, text, len(ids), reason, chosen))
+                told.append((response.job, Piece(response.sample, text, response.read, reason, chosen)))
             if reason:
                 self._forget(ticket)
+            elif text and not response.job.eager:
+                self._eager.discard(ticket)
+        _tell(told)
