@@ -16,7 +16,7 @@ from typing import Any
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # everything is on the disk
 
-from preceptor.allocation import settle  # noqa: E402
+from preceptor.allocation import settle
 
 settle()
 

@@ -68,6 +68,15 @@ BENCHMARKS = (
         "preceptor.evaluation.truthfulqa_benchmark",
         options=(Option("truthfulqa_examples", "text with the examples that stand before every question (QA_PRIMER)"),),
     ),
+    Benchmark(
+        "tasks",
+        "lm-evaluation-harness",
+        "tasks of lm-evaluation-harness, as hellaswag,arc_easy",
+        "preceptor.evaluation.harness_benchmark",
+        metavar="TASKS",
+        kind=str,
+        options=(Option("tasks_path", "directory with further tasks of your own, in its YAML", metavar="DIR"),),
+    ),
 )
 
 
