@@ -14,6 +14,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import torch
 from lm_eval.api.model import LM
 from lm_eval.api.registry import register_model
 from lm_eval.models.utils import normalize_gen_kwargs
@@ -53,7 +54,7 @@ class PreceptorLM(LM):  # type: ignore[misc]
         """
         super().__init__()
         if isinstance(pretrained, str):
-            compute = ComputeConfig(device=device or "auto", dtype=dtype, max_length=max_length)
+            compute = ComputeConfig(device=_device(device), dtype=dtype, max_length=max_length)
             model, tokenizer = open_language_model(find_model(pretrained))
             pretrained = place(model, compute), tokenizer
         self._model, self._tokenizer = pretrained
@@ -145,6 +146,12 @@ class PreceptorLM(LM):  # type: ignore[misc]
             return [row for start in range(0, len(asked), SLOTS) for row in make(_group(start, len(asked)))]
         ids = [hashlib.sha256(json.dumps([kind, one]).encode()).hexdigest() for one in asked]
         return self._journal.fill(ids, make, size=SLOTS)
+
+
+def _device(name: str | None) -> str:
+    """The harness's command line asks for ``cuda:0`` on any machine, and its own models then take what there is."""
+    kind = (name or "auto").partition(":")[0]
+    return "auto" if kind == "cuda" and not torch.cuda.is_available() else kind
 
 
 def _group(start: int, count: int) -> list[int]:
