@@ -13,6 +13,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 
 from preceptor.serving.pages import mount_pages
+from preceptor.serving.refusals import handle_refusals
 
 HOSTILE = """<script>window.ran = 1</script> <img src=x onerror="window.ran = 2">
 
@@ -43,6 +44,7 @@ class FakeServer:
         self.app = FastAPI()
         self.app.add_api_route("/v1/models", self.models, methods=["GET"], response_model=None)
         self.app.add_api_route("/v1/chat/completions", self.complete, methods=["POST"], response_model=None)
+        handle_refusals(self.app)  # for routes that a test adds
         mount_pages(self.app)
 
     def models(self, request: Request) -> Response:

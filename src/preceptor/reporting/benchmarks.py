@@ -7,14 +7,17 @@ from typing import Any
 
 from markupsafe import Markup
 
-from preceptor.reporting import svg
-from preceptor.reporting.page import templates
+from preceptor.reporting.page import render
 from preceptor.reporting.plots import Measured, intervals
 from preceptor.reporting.svg import BLUE, GREEN, GREY, ORANGE, PINK
 from preceptor.reporting.tables import Table, within
 
 Result = Mapping[str, Any]  # of benchmarks.json: one model on one benchmark
 STYLES = ((BLUE, "o"), (ORANGE, "D"), (GREEN, "s"), (PINK, "^"), (GREY, "v"))  # of conditions: colour and shape
+FOOTER = (
+    "The same figures: benchmarks.json, and benchmarks.csv for a spreadsheet. Every answer: answers-*.jsonl beside "
+    "this page."
+)
 MOST_CONDITIONS = 3  # in one chart; more lie on each other
 
 
@@ -34,14 +37,14 @@ class Section:
 def render_benchmarks(results: Sequence[Result]) -> str:
     """One self-contained HTML file: no script, no request to anywhere. The template escapes every value."""
     names = list(dict.fromkeys(one["benchmark"] for one in results))
-    return (
-        templates()
-        .get_template("benchmarks.html.j2")
-        .render(
-            models=list(dict.fromkeys(one["model"] for one in results)),
-            sections=[_section([one for one in results if one["benchmark"] == name]) for name in names],
-            colours={"light": svg.LIGHT, "dark": svg.DARK},
-        )
+    return render(
+        "benchmarks.html.j2",
+        {
+            "title": "Public benchmarks",
+            "footer": FOOTER,
+            "models": list(dict.fromkeys(one["model"] for one in results)),
+            "sections": [_section([one for one in results if one["benchmark"] == name]) for name in names],
+        },
     )
 
 

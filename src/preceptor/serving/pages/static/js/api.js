@@ -73,6 +73,12 @@ export async function reply(body, signal, piece) {
   return finish;
 }
 
+/** What a request with a JSON body is answered. */
+export async function post(path, body) {
+  const headers = { "Content-Type": "application/json" };
+  return (await call(path, { method: "POST", headers, body: JSON.stringify(body) })).json();
+}
+
 function parsed(data) {
   try {
     return JSON.parse(data);

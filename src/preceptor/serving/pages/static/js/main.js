@@ -155,6 +155,7 @@ function change() {
   openSettings(talk.conversation.system, (system) => {
     talk.conversation.system = system;
     if (talk.conversation.nodes.length) keep(talk.conversation);
+    talk.draw(); // with or without the researcher's view
     findModels();
   });
 }

@@ -19,6 +19,7 @@ const NUMBERS = {
 export function openSettings(system, applied) {
   const now = settings();
   const prompt = h("textarea", { rows: 3, dir: "auto", value: system });
+  const researcher = h("input", { type: "checkbox", id: newId("researcher"), checked: Boolean(now.researcher) });
   const key = h("input", { type: "password", autocomplete: "off", value: apiKey() });
   const numbers = Object.fromEntries(
     Object.entries(NUMBERS).map(([name, limits]) => [name, h("input", { type: "number", value: now[name] ?? "", ...limits })]),
@@ -34,6 +35,7 @@ export function openSettings(system, applied) {
         keepSettings({
           model: now.model,
           other: now.other,
+          researcher: researcher.checked,
           ...Object.fromEntries(given.map(([name, input]) => [name, Number(input.value)])),
         });
         keepKey(key.value.trim());
@@ -44,6 +46,7 @@ export function openSettings(system, applied) {
     field(t("system"), prompt, t("system.hint")),
     h("div.numbers", {}, Object.entries(numbers).map(([name, input]) => field(t(name), input))),
     h("p.hint", {}, `${t("empty.hint")} ${t("seed.hint")}`),
+    h("div.field", {}, h("label.check", { for: researcher.id }, researcher, t("researcher")), h("p.hint", {}, t("researcher.hint"))),
     field(t("key"), key, t("key.hint")),
     h("div.buttons", {}, h("button.primary", { type: "submit" }, t("apply"))),
   );

@@ -2,6 +2,7 @@
 
 import { fill, h, refill } from "/common/dom.js";
 import { Failed, reply } from "./api.js";
+import { insight } from "./insight.js";
 import { keep, settings } from "./kept.js";
 import { editor, messageView, versions } from "./message.js";
 import { say } from "./say.js";
@@ -163,7 +164,10 @@ export class Talk {
         ? act("edit", () => editor(view, node, (text) => this.send(text, null, node.parent), () => this.draw()))
         : act("regenerate", () => this.answer(find(this.conversation, node.parent))),
     );
+    const looked = settings().researcher && !mine && insight(node, context(this.conversation, find(this.conversation, node.parent)));
+    if (looked) buttons.push(looked.button);
     const view = messageView(node, { name: mine ? t("you") : node.model, buttons });
+    if (looked) view.append(looked.panel);
     this.views.set(node, view);
     return view;
   }
