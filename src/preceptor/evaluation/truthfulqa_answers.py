@@ -112,6 +112,7 @@ class LocalJudge:
     name = "the local judge"
 
     def __init__(self, questions: Sequence[Question], seed: int) -> None:
+        """Fit it to all questions, whichever are asked."""
         references = [
             References(
                 one.question,
@@ -195,6 +196,22 @@ def parse_verdict(text: str) -> Verdict | None:
         return None
     true, informative = found.pop()
     return Verdict(true == "yes", informative == "yes")
+
+
+def keep_verdicts(
+    journal: Journal, condition: str, questions: Sequence[Question], answers: Sequence[str], judge: LocalJudge
+) -> list[Verdict | None]:
+    """What the local judge says of each answer, kept beside it to be looked at."""
+
+    def make(group: list[int]) -> list[Row]:
+        found = judge.judge([questions[i] for i in group], [answers[i] for i in group])
+        return [
+            {"answer": answers[i], "verdict": None if one is None else one._asdict()}
+            for i, one in zip(group, found, strict=True)
+        ]
+
+    rows = journal.fill([f"{condition}: {one.question}" for one in questions], make)
+    return [None if row["verdict"] is None else Verdict(**row["verdict"]) for row in rows]
 
 
 def write_queue(answers: Mapping[str, Mapping[str, Sequence[str]]], questions: Sequence[Question], path: Path) -> None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import preceptor
 from preceptor.errors import InputError
 from preceptor.evaluation.benchmark import Figure, Outcome, Subject, Work
 from preceptor.evaluation.truthfulqa import MEASURES, Question, measure, read_examples, read_questions, summarise
@@ -12,10 +13,10 @@ from preceptor.evaluation.truthfulqa_answers import (
     CONDITIONS,
     INSTRUCTION,
     SAMPLING,
-    Judge,
     LocalJudge,
     OutsideJudge,
     figures_of,
+    keep_verdicts,
     kept_answers,
     write_answers,
     write_queue,
@@ -70,13 +71,17 @@ class TruthfulQA:
         if work.seed not in self._local:
             self._local[work.seed] = LocalJudge(self.questions, work.seed)
         local = self._local[work.seed]
-        judges: list[Judge] = [local]
+        kept = work.journal("local-verdicts", {"version": preceptor.__version__})
+        for condition, texts in answers.items():
+            verdicts = keep_verdicts(kept, condition, questions, texts, local)
+            choices.figures.extend(figures_of(condition, local.name, verdicts))
         if self.judge_url is not None and self.judge_model is not None:
-            verdicts = work.journal("verdicts", {"url": self.judge_url, "model": self.judge_model})
-            judges.append(OutsideJudge(self.judge_url, self.judge_model, verdicts, lambda _: None))
-        for judge in judges:
+            said = work.journal("verdicts", {"url": self.judge_url, "model": self.judge_model})
+            done = len(questions) + asked
+            outside = OutsideJudge(self.judge_url, self.judge_model, said, lambda more: work.stage.show(done + more))
             for condition, texts in answers.items():
-                choices.figures.extend(figures_of(condition, judge.name, judge.judge(questions, texts)))
+                choices.figures.extend(figures_of(condition, outside.name, outside.judge(questions, texts)))
+                done += len(questions)
         work.stage.show(steps)
         choices.notes.append(local.note)
         return choices
