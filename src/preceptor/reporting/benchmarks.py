@@ -57,7 +57,7 @@ def _section(results: Sequence[Result]) -> Section:
         first["title"],
         first["about"],
         [_chart(f"{first['benchmark']}-{number}", name, rows) for number, name in enumerate(measures)],
-        [_table(first["title"], rows, measures)],
+        _tables(first["title"], rows, measures),
         [(one["model"], note) for one in results for note in one["notes"]],
         [(one["model"], _origin(one)) for one in results],
     )
@@ -85,15 +85,25 @@ def _chart(name: str, measure: str, rows: Sequence[Mapping[str, Any]]) -> Markup
     return intervals(name, marks, measure, description=f"{measure}. {told}", percent=share, legend=legend)
 
 
-def _table(title: str, rows: Sequence[Mapping[str, Any]], measures: Sequence[str]) -> Table:
+def _tables(title: str, rows: Sequence[Mapping[str, Any]], measures: Sequence[str]) -> list[Table]:
+    """One for the measures that were taken under the same conditions, so that no table is full of dashes."""
+    alike: dict[tuple[str, ...], list[str]] = {}
+    for name in measures:
+        conditions = tuple(sorted({row["condition"] for row in rows if row["measure"] == name}))
+        alike.setdefault(conditions, []).append(name)
+    parts = [f"{title} in numbers", *(f"{title} in numbers, {number}" for number in range(2, len(alike) + 1))]
+    return [_table(caption, rows, names) for caption, names in zip(parts, alike.values(), strict=True)]
+
+
+def _table(caption: str, rows: Sequence[Mapping[str, Any]], measures: Sequence[str]) -> Table:
     """Models, and under each its conditions, downward; measures to the right, and what the figures count."""
-    lines = []
+    rows, lines = [row for row in rows if row["measure"] in measures], []
     for model, condition in dict.fromkeys((row["model"], row["condition"]) for row in rows):
         here = {row["measure"]: row for row in rows if (row["model"], row["condition"]) == (model, condition)}
         cells = [within(here.get(name), "value", share=here.get(name, {}).get("unit") == "share") for name in measures]
         counts = " / ".join(dict.fromkeys(f"{row['n']:,} {row['of']}" for row in here.values()))
         lines.append([f"{model}, {condition}" if condition else model, *cells, counts])
-    return Table(f"{title} in numbers", ["", *measures, "n"], lines)
+    return Table(caption, ["", *measures, "n"], lines)
 
 
 def _origin(result: Result) -> list[tuple[str, str]]:
