@@ -16,6 +16,7 @@ import preceptor
 from preceptor.allocation import settle
 from preceptor.attention_cli import add_attention
 from preceptor.errors import InputError
+from preceptor.evaluate_cli import add_benchmarks
 from preceptor.export_model import add_export
 from preceptor.feedback_cli import add_feedback
 from preceptor.label_cli import add_label
@@ -92,6 +93,8 @@ def build_parser() -> argparse.ArgumentParser:
         if name == "data":
             stage.epilog = "See also: preceptor data inspect FILE, which prints what a file holds."
             _add_inspect(verbs)
+        if name == "evaluate":
+            add_benchmarks(stage, lambda options: stage_verb("evaluate", options), _start_torch)
     add_prompts(verbs)
     _add_chat(verbs)
     add_attention(verbs)

@@ -19,13 +19,6 @@ def render_page(record: RunRecord) -> str:
     The template escapes every value; the only markup that passes is the SVG of our own charts, and
     Matplotlib escapes the text in those.
     """
-    environment = Environment(
-        loader=PackageLoader("preceptor.reporting", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     evaluation = record.evaluation
     context: dict[str, Any] = {
         "name": record.summary.get("name") or record.name,
@@ -55,7 +48,18 @@ def render_page(record: RunRecord) -> str:
         "percent": tables.percent,
     }
     context |= _examples(record)
-    return environment.get_template("report.html.j2").render(context)
+    return templates().get_template("report.html.j2").render(context)
+
+
+def templates() -> Environment:
+    """The templates of pages. They escape every value, and a name that is missing is an error."""
+    return Environment(
+        loader=PackageLoader("preceptor.reporting", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
 
 
 JUDGES = {"gold": "gold rubric"}
