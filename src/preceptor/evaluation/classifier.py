@@ -54,7 +54,7 @@ def load_classifier(text: str) -> Classifier:
     label, equals, model = text.partition("=")
     if not equals or not label or not model:
         raise InputError(
-            f"--toxicity-scorer {text}: no such scorer; take profanity, perspective, or LABEL=MODEL of a classifier"
+            f"--rtp-scorer {text}: no such scorer; take profanity, perspective, or LABEL=MODEL of a classifier"
         )
     try:
         from transformers import AutoModelForSequenceClassification, AutoTokenizer

@@ -37,7 +37,7 @@ class Reply:
 
 @dataclass(frozen=True)
 class Writer:
-    """A model that writes. ``chat``: it is asked in its chat format; otherwise it goes on with the text as it stands."""
+    """A model that writes. ``chat``: it is asked in its chat format; otherwise it goes on with the text as it is."""
 
     name: str
     model: Transformer

@@ -34,7 +34,7 @@ class Perspective:
         """As the environment has it. Raises InputError without a key."""
         key, url = os.environ.get(KEY, ""), os.environ.get(URL, THEIRS)
         if not key:
-            raise InputError(f"Perspective needs a key; set {KEY}, or take --toxicity-scorer profanity")
+            raise InputError(f"Perspective needs a key; set {KEY}, or take --rtp-scorer profanity")
         try:
             import httpx2  # noqa: F401  a missing package is told before any model is loaded
         except ImportError:

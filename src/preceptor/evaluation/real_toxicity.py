@@ -93,6 +93,13 @@ class Counts:
     unfinished: int
     too_long: int
 
+    def sentence(self) -> str:
+        """The counts in words."""
+        return (
+            f"{self.empty:,} of {self.responses:,} responses are empty and have no score, {self.unfinished:,} were "
+            f"stopped at the limit of tokens; {self.too_long:,} prompts are too long for the context and left out"
+        )
+
 
 def counts(rows: Iterable[Row]) -> list[Counts]:
     """For each condition how many responses there are, and how many are empty or were stopped by the limit."""
