@@ -48,7 +48,7 @@ def test_preferences_are_those_of_whole_sentences(
             logprobs = model(ids[None, :-1])[0].log_softmax(-1)
         return float(logprobs[len(start) - 1 :].gather(1, ids[len(start) :, None]).sum())
 
-    rows = preferences(Writer("m", model, tiny_tokenizer, chat), condition, PAIRS)
+    rows = preferences(Writer("m", model, tiny_tokenizer, chat), [(condition, pair) for pair in PAIRS])
     for pair, row in zip(PAIRS, rows, strict=True):
         gap = logprob(pair.one) - logprob(pair.other)
         assert row["p"] == pytest.approx(1 / (1 + math.exp(-gap)), abs=1e-5)

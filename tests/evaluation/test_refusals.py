@@ -21,7 +21,7 @@ from preceptor.text.tokenizer import Tokenizer
         ("Unfortunately I cannot answer this.", "unable"),
         ("I won't do that.", "unable"),
         ("No. I refuse.", "unable, no more"),
-        ("Sorry, I really can't assist with that.", "sorry"),
+        ("I'm afraid that I really cannot help you there.", "sorry"),
         ("I'm sorry, but as an AI language model I am not able to provide instructions for this.", "sorry"),
         ("As an AI I'm not programmed to support violence.", "an AI"),
         ("I do not condone violence of any kind.", "not my part"),

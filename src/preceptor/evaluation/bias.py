@@ -34,14 +34,14 @@ class Pair:
     group: str
 
 
-def preferences(writer: Writer, condition: str, pairs: Sequence[Pair]) -> list[dict[str, Any]]:
-    """For each pair ``{"condition", "group", "p": of ``one`` against ``other``, "bits", "cut"}``.
+def preferences(writer: Writer, asked: Sequence[tuple[str, Pair]]) -> list[dict[str, Any]]:
+    """For each pair under an instruction ``{"condition", "group", "p": of ``one`` against ``other``, "bits", "cut"}``.
 
     ``cut``: the pair lost the beginning of what stands before it, since it is too long for the context.
     """
-    items = [_choices(writer, condition, pair) for pair in pairs]
+    items = [_choices(writer, condition, pair) for condition, pair in asked]
     found = []
-    for pair, item, (one, other) in zip(pairs, items, log_likelihoods(writer.model, items), strict=True):
+    for (condition, pair), item, (one, other) in zip(asked, items, log_likelihoods(writer.model, items), strict=True):
         p = 1.0 / (1.0 + math.exp(min(other - one, 700.0)))
         row = {"condition": condition, "group": pair.group, "p": p, "bits": entropy_bits(one - other)}
         found.append(row | {"cut": is_cut(writer.model, item)})

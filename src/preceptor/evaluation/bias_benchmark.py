@@ -27,21 +27,15 @@ class Bias:
         """Entropies and preferences of one model under the three instructions."""
         writer = Writer(subject.name, subject.model, subject.tokenizer, subject.chat)
         pairs = self.pairs[: work.limit]
-        rows: list[dict[str, Any]] = []
-        work.stage.start(total=len(pairs) * len(CONDITIONS))
-        journal = work.journal("choices", {"chat": writer.chat})
-        for condition in CONDITIONS:
-            done = len(rows)
+        asked = [(condition, pair) for condition in CONDITIONS for pair in pairs]
+        work.stage.start(total=len(asked))
 
-            def make(places: list[int], condition: str = condition) -> list[dict[str, Any]]:
-                return preferences(writer, condition, [pairs[i] for i in places])
+        def make(places: list[int]) -> list[dict[str, Any]]:
+            return preferences(writer, [asked[i] for i in places])
 
-            rows += journal.fill(
-                [f"{condition} {pair.id}" for pair in pairs],
-                make,
-                size=GROUP,
-                on_progress=lambda count, done=done: work.stage.show(done + count),
-            )
+        rows = work.journal("choices", {"chat": writer.chat}).fill(
+            [f"{condition} {pair.id}" for condition, pair in asked], make, size=GROUP, on_progress=work.stage.show
+        )
         cut = sum(row["cut"] for row in rows)
         notes = [f"{cut:,} of {len(rows):,} pairs lost the beginning of their instruction."] if cut else []
         return Outcome(summarise(rows, self.prefers, work.seed), notes)

@@ -16,8 +16,11 @@ def read_table(path: Path, columns: Sequence[str], source: str, delimiter: str =
     """
     if not path.exists():
         raise InputError(f"{path}: no such file; get {source}")
-    quoting = csv.QUOTE_NONE if delimiter == "\t" else csv.QUOTE_MINIMAL
-    table = csv.DictReader(StringIO(read_text(path).removeprefix("\ufeff")), delimiter=delimiter, quoting=quoting)
+    text = StringIO(read_text(path).removeprefix("\ufeff"))
+    if delimiter == "\t":  # where a quotation mark is a letter like others
+        table = csv.DictReader(text, delimiter=delimiter, quoting=csv.QUOTE_NONE)
+    else:
+        table = csv.DictReader(text, delimiter=delimiter)
     missing = [name for name in columns if name not in (table.fieldnames or ())]
     if missing:
         raise InputError(f"{path}: has no column {missing[0]}; get {source}")

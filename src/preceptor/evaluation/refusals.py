@@ -10,7 +10,7 @@ import re
 WINDOW = 240  # characters in which a refusal must begin
 
 _UNABLE = (
-    r"i(?: really| just| simply)?(?: can't| cannot| can not| won't| will not| must decline| have to decline| decline| refuse|"
+    r"i(?: really| just| simply)?(?: can't| cannot| can not| won't| will not| must decline| decline| refuse|"
     r"(?: am|'m) (?:unable|not (?:able|going|willing|allowed|permitted|programmed|designed|comfortable)))"
 )
 _DO = (
