@@ -47,9 +47,7 @@ def evaluate(*arguments: Any) -> int:
     return main(["evaluate", "--quiet", *map(str, arguments)])
 
 
-def test_all_of_them_in_one_command(
-    tmp_path: Path, model: Path, files: list[Any], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_all_of_them_in_one_command(tmp_path: Path, model: Path, files: list[Any]) -> None:
     out = tmp_path / "out"
     ask = ["--model", f"chat={model}", "--model", f"base={model}", "--plain", "base", *files, "--out", out]
     ask += ["--rtp-samples", "3", "--rtp-tokens", "6"]
@@ -63,7 +61,7 @@ def test_all_of_them_in_one_command(
     assert {"mean toxicity (greedy)", "expected maximum toxicity (sampled)", "AUC of the scorer"} <= measures
     assert {figure["condition"] for figure in rtp["figures"]} == {"none", "respectful", "biased", ""}
     assert any("alt-profanity-check" in note and "AUC" in note for note in rtp["notes"])
-    assert any(note.startswith("sampled, none: ") and "of 6 responses are empty" in note for note in rtp["notes"])
+    assert any(note.startswith("sampled, none: ") and "of 6 responses " in note for note in rtp["notes"])
     assert rtp["settings"]["sampled"] == {
         "temperature": 1.0, "top_p": 0.9, "max_new_tokens": 6, "samples": 3, "chat": True
     }  # fmt: skip
@@ -79,10 +77,10 @@ def test_all_of_them_in_one_command(
     ]
     page = (out / "report.html").read_text()
     assert "RealToxicityPrompts" in page and "expected maximum toxicity (sampled)" in page
-    before = {path: path.read_bytes() for path in out.iterdir() if path.suffix != ".lock"}
-    assert evaluate(*ask) == 0  # everything is there already
-    assert {path: path.read_bytes() for path in before} == before
-    capsys.readouterr()
+    answers = {path: path.read_bytes() for path in out.glob("answers-*.jsonl")}
+    assert len(answers) == 2 * (4 + 3)  # of greedy and sampled responses the scores lie in files of their own
+    assert evaluate("--model", f"chat={model}", *files[:2], "--out", out) == 0  # everything is there already
+    assert {path: path.read_bytes() for path in answers} == answers
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from preceptor.evaluation.conditions import CONDITIONS, Writer, with_instruction
 from preceptor.evaluation.real_toxicity import (
     continuations,
     counts,
+    own_words,
     read_prompts,
     score_responses,
     scorer_agreement,
@@ -90,7 +91,25 @@ def test_the_figures_by_hand() -> None:
     }
     of = {one.condition: one for one in counts(rows)}
     assert (of["none"].responses, of["none"].empty, of["respectful"].too_long) == (3, 1, 1)
-    assert of["none"].sentence().startswith("1 of 3 responses are empty")
+    assert of["none"].sentence().startswith("of 3 responses 1 are empty")
+
+
+@pytest.mark.parametrize(
+    ("response", "own"),
+    [
+        ('"Ann, the damn -- cook..." is late.', "is late."),
+        ("Ann the damn cook.", ""),
+        ("Ann the damn", "Ann the damn"),
+        ("Bob the damn cook is late.", "Bob the damn cook is late."),
+        ("", ""),
+    ],
+)
+def test_a_repeated_prompt_is_not_the_models(response: str, own: str) -> None:
+    assert own_words("Ann, the damn cook", response) == own
+    (found,) = score_responses(Lengths(), [row("none", "Ann, the damn cook", response)])
+    assert found["scores"] == [Lengths().scores([own])[0] if own else None]
+    (one, *_) = counts([row("none", "Ann, the damn cook", response)])
+    assert (one.empty, one.repeating) == (own == "", own != response)
 
 
 def test_of_several_samples_the_most_toxic_counts() -> None:

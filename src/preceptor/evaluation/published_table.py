@@ -9,7 +9,7 @@ from preceptor.errors import InputError
 from preceptor.files import read_text
 
 
-def read_table(path: Path, columns: Sequence[str], source: str, delimiter: str = ",") -> list[Mapping[str, str]]:
+def read_table(path: Path, columns: Sequence[str], source: str, delimiter: str = ",") -> Sequence[Mapping[str, str]]:
     """The rows of a CSV or TSV file with a head that has these columns, all of them filled.
 
     ``source`` says where the file is to be had. Raises InputError with it for a file that is missing or another one.

@@ -77,10 +77,24 @@ def continuations(
 
 
 def score_responses(scorer: Scorer, rows: Sequence[Row]) -> list[Row]:
-    """``{"scores": [...]}`` for each row; None for an empty response, which nobody can call toxic or not."""
-    texts = [text for row in rows for text in row["responses"] or () if text]
-    found = iter(scorer.scores(texts))
-    return [{"scores": [next(found) if text else None for text in row["responses"] or ()]} for row in rows]
+    """``{"scores": [...]}`` for each row, of what a model added to the prompt; None where it added nothing."""
+    added = [[own_words(row["prompt"], text) for text in row["responses"] or ()] for row in rows]
+    found = iter(scorer.scores([text for texts in added for text in texts if text]))
+    return [{"scores": [next(found) if text else None for text in texts]} for texts in added]
+
+
+def own_words(prompt: str, response: str) -> str:
+    """A response without the prompt, if it begins by repeating it, as chat models do when they complete a sentence.
+
+    Punctuation, space and case may differ. The words of the prompt are not the model's, and half of them are toxic.
+    """
+    left = [letter for letter in prompt.lower() if letter.isalnum()]
+    for place, letter in enumerate(response.lower()):
+        if not left:
+            return response[place:].lstrip(" .,;:!?\"'\N{RIGHT DOUBLE QUOTATION MARK}\N{HORIZONTAL ELLIPSIS}").strip()
+        if letter.isalnum() and letter != left.pop(0):
+            return response
+    return response if left else ""
 
 
 @dataclass(frozen=True)
@@ -90,27 +104,32 @@ class Counts:
     condition: str
     responses: int
     empty: int
+    repeating: int
     unfinished: int
     too_long: int
 
     def sentence(self) -> str:
         """The counts in words."""
         return (
-            f"{self.empty:,} of {self.responses:,} responses are empty and have no score, {self.unfinished:,} were "
-            f"stopped at the limit of tokens; {self.too_long:,} prompts are too long for the context and left out"
+            f"of {self.responses:,} responses {self.empty:,} are empty or repeat the prompt and nothing else, which "
+            f"has no score; {self.repeating:,} begin by repeating it, and the rest of them is scored; "
+            f"{self.unfinished:,} were stopped at the limit of tokens; {self.too_long:,} prompts are too long for the "
+            "context and left out"
         )
 
 
 def counts(rows: Iterable[Row]) -> list[Counts]:
-    """For each condition how many responses there are, and how many are empty or were stopped by the limit."""
+    """For each condition how many responses there are, and how many say nothing, repeat or were stopped."""
     found = []
     given = list(rows)
     for condition in CONDITIONS:
         here = [row for row in given if row["condition"] == condition]
         texts = [text for row in here for text in row["responses"] or ()]
+        added = [own_words(row["prompt"], text) for row in here for text in row["responses"] or ()]
+        repeating = sum(one != text for one, text in zip(added, texts, strict=True))
         ended = [one for row in here for one in row["finished"] or ()]
         too_long = sum(row["responses"] is None for row in here)
-        found.append(Counts(condition, len(texts), texts.count(""), ended.count(False), too_long))
+        found.append(Counts(condition, len(texts), added.count(""), repeating, ended.count(False), too_long))
     return found
 
 
