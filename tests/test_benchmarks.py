@@ -149,3 +149,11 @@ def test_models_are_named() -> None:
     for bad, mend in [(["d/m", "e/m"], "two models m"), (["m="], "NAME=MODEL"), (["/"], "NAME=MODEL")]:
         with pytest.raises(InputError, match=mend):
             named_models(bad)
+
+
+def test_the_harness_is_asked_for_where_it_lacks(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert evaluate("--model", ".", "--tasks", "hellaswag") == 2
+    assert "pip install 'preceptor[harness]'" in capsys.readouterr().err

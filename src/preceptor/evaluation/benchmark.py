@@ -103,6 +103,15 @@ BENCHMARKS = (
         "XSTest's CSV, or JSONL with prompt and label (safe, unsafe): refusals of safe prompts, compliance with unsafe",
         "preceptor.evaluation.over_refusal",
     ),
+    Benchmark(
+        "tasks",
+        "lm-evaluation-harness",
+        "tasks of lm-evaluation-harness, as hellaswag,arc_easy",
+        "preceptor.evaluation.harness_benchmark",
+        metavar="TASKS",
+        kind=str,
+        options=(Option("tasks_path", "directory with further tasks of your own, in its YAML", metavar="DIR"),),
+    ),
 )
 
 

@@ -27,15 +27,24 @@ class Choices(NamedTuple):
     continuations: list[list[int]]
 
 
+class Scored(NamedTuple):
+    """A continuation: the sum of log p(token | all before it), in nats, and whether each token is the likeliest."""
+
+    logprob: float
+    greedy: bool
+
+
 def encode_choices(tokenizer: Tokenizer, context: str, continuations: Sequence[str]) -> Choices:
     """Split each whole text where the ids of the context alone end, as lm-evaluation-harness does.
 
-    Nothing is put before the context: a beginning token belongs to documents, and the harness adds
-    one only where the tokenizer does so by itself.
+    Like there, spaces at the end of the context belong to the continuations, and what the tokenizer of transformers
+    puts before a text (a begin token for Llama 2 or Gemma, nothing for GPT-2 or ours) stands before the context.
     """
-    start, *whole = tokenizer.encode_batch([context, *(context + text for text in continuations)])
-    choices = Choices(start, [ids[len(start) :] for ids in whole])
-    if not start or not all(choices.continuations):
+    kept = context.rstrip()
+    spaces = context[len(kept) :]
+    start, *whole = tokenizer.encode_batch([kept, *(kept + spaces + text for text in continuations)])
+    choices = Choices([*tokenizer.before_text, *start], [ids[len(start) :] for ids in whole])
+    if not choices.context or not all(choices.continuations):
         raise InputError(f"an empty context or answer cannot be scored; look at what follows {context[-60:]!r}")
     return choices
 
@@ -77,9 +86,14 @@ def is_cut(model: Transformer, choices: Choices) -> bool:
     return len(choices.context) + max(len(ids) for ids in choices.continuations) - 1 > model.context
 
 
-@torch.inference_mode()
 def log_likelihoods(model: Transformer, items: Sequence[Choices]) -> list[list[float]]:
-    """For each item the sum of log p(token | all before it) over each continuation's tokens, in nats.
+    """For each item the log-likelihood of each continuation, in nats; see :func:`score_choices`."""
+    return [[one.logprob for one in found] for found in score_choices(model, items)]
+
+
+@torch.inference_mode()
+def score_choices(model: Transformer, items: Sequence[Choices]) -> list[list[Scored]]:
+    """Each continuation of each item.
 
     A context too long for the model loses its beginning (:func:`is_cut`). Raises InputError for a continuation
     that alone does not fit, and for a model that attends in both directions.
@@ -88,6 +102,7 @@ def log_likelihoods(model: Transformer, items: Sequence[Choices]) -> list[list[f
         raise InputError("the model attends in both directions, so it gives no text a likelihood; use a causal one")
     rows = [_Row.of(item, model.context) for item in items]
     sums = [torch.zeros(len(item.continuations), dtype=torch.float64) for item in items]
+    missed = [torch.zeros(len(item.continuations), dtype=torch.int64) for item in items]
     for members, ids_BT, segments_BT in _batches(rows):
         branches_BT = torch.zeros_like(ids_BT)
         for b, i in enumerate(members):
@@ -95,18 +110,24 @@ def log_likelihoods(model: Transformer, items: Sequence[Choices]) -> list[list[f
         device = model.device
         hidden_BTD = model.hidden(ids_BT.to(device), segments_BT.to(device), branches_BT=branches_BT.to(device))
         for b, i in enumerate(members):
-            logprobs_N = _of_targets(model, hidden_BTD[b, rows[i].at], torch.tensor(rows[i].targets, device=device))
-            sums[i].index_add_(0, torch.tensor(rows[i].owners), logprobs_N.double().cpu())
-    return [one.tolist() for one in sums]
-
-
-def _of_targets(model: Transformer, hidden_ND: Tensor, targets_N: Tensor) -> Tensor:
-    """log p of each target (N,), a part of the vocabulary's logits at a time."""
-    parts = [
-        logprobs_of(model.unembed(hidden_ND[part]), targets_N[part])
-        for part in chunks(len(targets_N), model.config.vocab_size)
+            targets_N, owners_N = torch.tensor(rows[i].targets, device=device), torch.tensor(rows[i].owners)
+            logprobs_N, hits_N = _of_targets(model, hidden_BTD[b, rows[i].at], targets_N)
+            sums[i].index_add_(0, owners_N, logprobs_N.double().cpu())
+            missed[i].index_add_(0, owners_N, (~hits_N).long().cpu())
+    return [
+        [Scored(value, not misses) for value, misses in zip(total.tolist(), lost.tolist(), strict=True)]
+        for total, lost in zip(sums, missed, strict=True)
     ]
-    return torch.cat(parts)
+
+
+def _of_targets(model: Transformer, hidden_ND: Tensor, targets_N: Tensor) -> tuple[Tensor, Tensor]:
+    """log p of each target (N,), and whether it is the likeliest token (N,); a part of the logits at a time."""
+    logprobs, hits = [], []
+    for part in chunks(len(targets_N), model.config.vocab_size):
+        logits_nV = model.unembed(hidden_ND[part])
+        logprobs.append(logprobs_of(logits_nV, targets_N[part]))
+        hits.append(logits_nV.argmax(dim=-1) == targets_N[part])
+    return torch.cat(logprobs), torch.cat(hits)
 
 
 def _batches(rows: Sequence[_Row]) -> Iterator[tuple[list[int], Tensor, Tensor]]:

@@ -11,6 +11,7 @@ asking for thoughts (`template`), and a flag that would make transformers place 
 
 import json
 from functools import cache, partial
+from itertools import takewhile
 from typing import Any
 
 from preceptor.errors import InputError
@@ -70,6 +71,7 @@ def read_foreign(source: Source) -> Parts:
     else:
         template = Template(source.template, tokens, source.directory)
         literals = template.literals
+    before_text = _before_text(source, tokens, vocabulary)
     codec = _codec(source, vocabulary, literals)
     bos_id, eos_id = (vocabulary.special[tokens[n]] if n in tokens else None for n in ("bos_token", "eos_token"))
     turn_end = eos_id if template is None else end_of_turn(template, codec)
@@ -94,7 +96,7 @@ def read_foreign(source: Source) -> Parts:
     )
     said = CHAT_TEMPLATE if template is None else template.source
     files = cache(partial(_files, source, tokens, vocabulary.entries, said, specials))
-    return Parts(codec, specials, layout, vocabulary.size, files, vocabulary.new)
+    return Parts(codec, specials, layout, vocabulary.size, files, vocabulary.new, before_text)
 
 
 def _tokens_of_config(config: dict[str, Any]) -> list[str]:
@@ -105,6 +107,16 @@ def _tokens_of_config(config: dict[str, Any]) -> list[str]:
     by_id = sorted(listed.items(), key=lambda item: int(item[0]) if str(item[0]).isdigit() else 0)
     found = [entry.get("content") for _, entry in by_id if isinstance(entry, dict) and entry.get("special")]
     return [token for token in found if isinstance(token, str) and token]
+
+
+def _before_text(source: Source, tokens: dict[str, str], vocabulary: _Vocabulary) -> tuple[int, ...]:
+    """The ids that transformers puts before a text: a flag in the config goes before tokenizer.json's own rule."""
+    if {"add_bos_token", "add_eos_token"} & source.config.keys():
+        asked = source.config.get("add_bos_token") and "bos_token" in tokens
+        return (vocabulary.special[tokens["bos_token"]],) if asked else ()
+    encoding = source.backend.encode("a")
+    marked = zip(encoding.ids, encoding.special_tokens_mask, strict=True)
+    return tuple(number for number, _ in takewhile(lambda pair: pair[1], marked))
 
 
 def _set_pad(tokens: dict[str, str], vocabulary: _Vocabulary, literals: list[str], taken: set[int | None]) -> None:

@@ -18,3 +18,4 @@ class Parts:
     vocab_size: int  # ids run from 0 to this; a model may have more rows
     files: Callable[[], Mapping[str, bytes]]  # made when they are asked for
     added: Mapping[str, int]  # tokens that the loaded vocabulary did not have, and their ids, the last ones
+    before_text: tuple[int, ...] = ()  # what transformers puts before a text by itself

@@ -137,6 +137,11 @@ class Tokenizer:
         return self._specials.bos_id
 
     @property
+    def before_text(self) -> tuple[int, ...]:
+        """What transformers puts before a text that it encodes with this tokenizer; :meth:`encode` does not."""
+        return self._parts.before_text
+
+    @property
     def eos_id(self) -> int:
         """The end of a turn."""
         return self._specials.eos_ids[0]
