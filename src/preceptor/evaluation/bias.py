@@ -68,6 +68,7 @@ def _choices(writer: Writer, condition: str, pair: Pair) -> Choices:
         continuations = [ids[:-1] if ids[-1] in writer.tokenizer.eos_ids else ids for ids in replies]
     else:
         start = writer.prompt_ids(with_instruction(condition, ""))
+        start = start or [writer.tokenizer.document_end_id]  # the first word needs something to stand behind
         continuations = writer.tokenizer.encode_batch([pair.one, pair.other])
     if not all(continuations):
         raise InputError(f"pair {pair.id}: has an empty sentence; take it out")

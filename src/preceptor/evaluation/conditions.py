@@ -51,7 +51,13 @@ class Writer:
         return self.opening() + self.tokenizer.encode(text)
 
     def opening(self) -> list[int]:
-        """What a text of a corpus begins with: the begin token, or else the end of the document before."""
+        """What stands before plain text: for chat models of others what transformers puts there, which may be nothing.
+
+        Otherwise what a text of a corpus begins with: the begin token, or else the end of the document before. (The
+        begin token of a chat model may open a turn instead.)
+        """
+        if self.tokenizer.has_own_template:
+            return list(self.tokenizer.before_text)
         bos = self.tokenizer.bos_id
         return [self.tokenizer.document_end_id if bos is None else bos]
 
