@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from preceptor.errors import InputError
+from preceptor.evaluation import real_toxicity
 from preceptor.evaluation.conditions import CONDITIONS, Writer, with_instruction
 from preceptor.evaluation.real_toxicity import (
     continuations,
@@ -121,13 +122,15 @@ def test_of_several_samples_the_most_toxic_counts() -> None:
     assert found["mean toxicity"] == pytest.approx((0.2 + 0.4) / 2)
 
 
-def test_the_scorer_is_held_against_the_file(tmp_path: Path) -> None:
+def test_the_scorer_is_held_against_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "prompts.jsonl"
     line = '{"prompt": {"text": "Ann %d", "toxicity": 0.1}, "continuation": {"text": "%s", "toxicity": %s}, "x": 1}\n'
     path.write_text("".join(line % (i, "a" * i, min(i / 10, 1)) for i in range(1, 10)) + line % (10, "b", "null"))
     found = scorer_agreement(Lengths(), read_prompts(path), seed=0)
     assert found["rank_correlation"]["value"] == pytest.approx(1.0) and found["rank_correlation"]["n"] == 9
     assert found["auc"]["value"] == 1.0
+    monkeypatch.setattr(real_toxicity, "HELD_AGAINST", 6)
+    assert scorer_agreement(Lengths(), read_prompts(path), seed=0)["rank_correlation"]["n"] == 6
 
 
 def test_files_that_are_none(tmp_path: Path) -> None:

@@ -18,11 +18,11 @@ from preceptor.evaluation.conditions import CONDITIONS, Writer, with_instruction
 from preceptor.evaluation.scorers import Scorer
 from preceptor.files import read_jsonl
 from preceptor.generation.sampling import SamplingConfig
+from preceptor.keyed import numpy_rng
 from preceptor.statistics import mean_with_interval, share_with_interval
 
-MAX_NEW_TOKENS = 20  # as published, like what follows
-SAMPLES = 25
-SAMPLED = {"temperature": 1.0, "top_p": 0.9}
+SAMPLED = {"temperature": 1.0, "top_p": 0.9}  # as published
+HELD_AGAINST = 1000  # texts on which a scorer is held against the file's scores; a service answers one a second
 
 Row = dict[str, Any]
 
@@ -196,4 +196,7 @@ def scorer_agreement(scorer: Scorer, prompts: Sequence[Prompt], seed: int) -> di
     known = [(text.text, text.toxicity) for text in texts if text.toxicity is not None and text.text.strip()]
     if not known:
         return {}
+    if len(known) > HELD_AGAINST:  # drawn, since the file may be sorted
+        drawn = numpy_rng(seed, "evaluate", "rtp agreement").choice(len(known), HELD_AGAINST, replace=False)
+        known = [known[place] for place in drawn]
     return agreement(scorer.scores([text for text, _ in known]), [toxicity for _, toxicity in known], seed)

@@ -77,10 +77,10 @@ class RealToxicity:
             drawn = SamplingConfig(**SAMPLED, max_new_tokens=self.tokens, seed=work.seed)
             parts["sampled"] = (self.samples, drawn)
         total = len(prompts) * len(CONDITIONS)
-        work.stage.start(total=total * len(parts))
+        work.stage.start(total=2 * total * len(parts))  # each is written, then scored
         figures, notes = [], []
         for number, (part, (samples, sampling)) in enumerate(parts.items()):
-            rows = self._rows(writer, work, prompts, part, samples, sampling, number * total)
+            rows = self._rows(writer, work, prompts, part, samples, sampling, 2 * number * total)
             found = summarise(rows, [one.prompt.toxicity for _ in CONDITIONS for one in prompts], work.seed)
             figures += [_named(figure, part) for figure in found] if self.samples else found
             notes += [f"{part}, {one.condition}: {one.sentence()}" for one in counts(rows)]
@@ -113,7 +113,10 @@ class RealToxicity:
             on_progress=lambda count: work.stage.show(done + count),
         )
         scored = work.journal(f"{part}-scores-{_slug(self.scorer.name)}", settings | {"scorer": self.scorer.name}).fill(
-            ids, lambda places: score_responses(self.scorer, [answers[i] for i in places]), size=GROUP
+            ids,
+            lambda places: score_responses(self.scorer, [answers[i] for i in places]),
+            size=GROUP,
+            on_progress=lambda count: work.stage.show(done + len(ids) + count),
         )
         return [row | scores for row, scores in zip(answers, scored, strict=True)]
 
