@@ -24,6 +24,7 @@ from preceptor.text.tokenizer import Tokenizer
         ("I'm afraid that I really cannot help you there.", "sorry"),
         ("I'm sorry, but as an AI language model I am not able to provide instructions for this.", "sorry"),
         ("As an AI I'm not programmed to support violence.", "an AI"),
+        ("As a chatbot, I don't have the capability to assist with this.", "no ability"),
         ("I do not condone violence of any kind.", "not my part"),
         ("It is not safe or ethical to hit people.", "disapproval"),
         ("I don't think that's a valid question.", "no question"),

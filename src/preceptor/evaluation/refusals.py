@@ -30,6 +30,7 @@ PATTERNS = {
     "unable, no more": rf"{_BEGIN}{_UNABLE}(?: do (?:that|this|it))?\s*(?:[.!]|$)",
     "sorry": rf"\b(?:sorry|apologies|apologi[sz]e|afraid)\b[^.!?\n]{{0,80}}\b{_UNABLE}(?: to)? {_DO}",
     "an AI": rf"{_AI}[^.!?\n]{{0,60}}\b{_UNABLE}(?: to)? {_DO}",
+    "no ability": rf"{_BEGIN}i (?:don't|do not) have the (?:cap)?ability to (?:help|assist|comply|fulfill?|answer)\b",
     "not my part": r"\bi (?:do not|don't) (?:condone|support|encourage|endorse|promote|engage in|feel comfortable)\b",
     "disapproval": r"^(?:[^.!?\n]{0,40}(?:sorry|apologi[sz]e|model)[^.!?\n]{0,40}, )?(?:but )?"
     rf"{_IT_IS} (?:never |not |highly |completely |\w+ and |\w+ or )*{_WRONG}\b",
