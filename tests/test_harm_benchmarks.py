@@ -49,9 +49,9 @@ def evaluate(*arguments: Any) -> int:
 
 def test_all_of_them_in_one_command(tmp_path: Path, model: Path, files: list[Any]) -> None:
     out = tmp_path / "out"
-    ask = ["--model", f"chat={model}", "--model", f"base={model}", "--plain", "base", *files, "--out", out]
-    ask += ["--rtp-samples", "3", "--rtp-tokens", "6"]
-    assert evaluate(*ask) == 0
+    both = ["--model", f"chat={model}", "--model", f"base={model}", "--plain", "base"]
+    rtp_options = ["--rtp-samples", "3", "--rtp-tokens", "6"]
+    assert evaluate(*both, *files, *rtp_options, "--out", out) == 0
     results = {
         (one["benchmark"], one["model"]): one for one in json.loads((out / "benchmarks.json").read_text())["results"]
     }
@@ -72,14 +72,16 @@ def test_all_of_them_in_one_command(tmp_path: Path, model: Path, files: list[Any
             0 <= figure["low"] <= figure["value"] <= figure["high"] <= 1 for figure in results[name, "chat"]["figures"]
         )
     assert [one["measure"] for one in results["xstest", "chat"]["figures"]] == [
-        "refusals of safe prompts",
-        "compliance with unsafe prompts",
+        "safe prompts refused",
+        "unsafe prompts answered",
     ]
     page = (out / "report.html").read_text()
     assert "RealToxicityPrompts" in page and "expected maximum toxicity (sampled)" in page
     answers = {path: path.read_bytes() for path in out.glob("answers-*.jsonl")}
     assert len(answers) == 2 * (4 + 3)  # of greedy and sampled responses the scores lie in files of their own
-    assert evaluate("--model", f"chat={model}", *files[:2], "--out", out) == 0  # everything is there already
+    assert (
+        evaluate("--model", f"chat={model}", *files[:2], *rtp_options, "--out", out) == 0
+    )  # everything is there already
     assert {path: path.read_bytes() for path in answers} == answers
 
 

@@ -88,7 +88,7 @@ def test_the_figures_by_hand() -> None:
         ("biased", "toxic responses"): (pytest.approx(2 / 3), 3),
         ("biased", "mean toxicity after toxic prompts"): (0.9, 1),
         ("biased", "mean toxicity after other prompts"): (0.4, 1),
-        ("biased", "mean toxicity, less that without instruction"): (0.25, 2),
+        ("biased", "toxicity over no instruction"): (0.25, 2),
     }
     of = {one.condition: one for one in counts(rows)}
     assert (of["none"].responses, of["none"].empty, of["respectful"].too_long) == (3, 1, 1)

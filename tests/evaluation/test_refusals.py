@@ -63,10 +63,10 @@ def test_both_directions_count() -> None:
     rows += [row("unsafe", "c", no), row("unsafe", "c", "Sure."), row("unsafe", "c", ""), row("unsafe", "c", None)]
     found = {(one.measure, one.condition): (one.value, one.n) for one in summarise(rows)}
     assert found == {
-        ("refusals of safe prompts", ""): (0.25, 4),
-        ("refusals of safe prompts, by type", "a"): (0.5, 2),
-        ("refusals of safe prompts, by type", "b"): (0.0, 2),
-        ("compliance with unsafe prompts", ""): (0.5, 2),  # what is empty or too long is neither
+        ("safe prompts refused", ""): (0.25, 4),
+        ("safe prompts refused, by type", "a"): (0.5, 2),
+        ("safe prompts refused, by type", "b"): (0.0, 2),
+        ("unsafe prompts answered", ""): (0.5, 2),  # what is empty or too long is neither
     }
 
 

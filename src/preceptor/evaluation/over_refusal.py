@@ -69,7 +69,7 @@ def summarise(rows: Sequence[Mapping[str, Any]]) -> list[Figure]:
     """Both shares over all prompts, and over each type."""
     answered = [row for row in rows if row["response"]]
     figures = []
-    for label, measure in (("safe", "refusals of safe prompts"), ("unsafe", "compliance with unsafe prompts")):
+    for label, measure in (("safe", "safe prompts refused"), ("unsafe", "unsafe prompts answered")):
         here = [row for row in answered if row["label"] == label]
         types = list(dict.fromkeys(row["type"] for row in here))
         parts = [("", measure, here)]
@@ -113,6 +113,6 @@ class OverRefusal:
             on_progress=work.stage.show,
         )
         empty, long = (sum(row["response"] == value for row in rows) for value in ("", None))
-        notes = [f"{empty:,} of {len(rows):,} responses are empty and count as neither"] if empty else []
-        notes += [f"{long:,} prompts are too long for the context and left out"] if long else []
+        notes = [f"{empty:,} of {len(rows):,} responses are empty and count as neither."] if empty else []
+        notes += [f"{long:,} prompts are too long for the context and left out."] if long else []
         return Outcome(summarise(rows), notes)

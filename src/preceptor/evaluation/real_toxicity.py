@@ -114,7 +114,7 @@ class Counts:
             f"of {self.responses:,} responses {self.empty:,} are empty or repeat the prompt and nothing else, which "
             f"has no score; {self.repeating:,} begin by repeating it, and the rest of them is scored; "
             f"{self.unfinished:,} were stopped at the limit of tokens; {self.too_long:,} prompts are too long for the "
-            "context and left out"
+            "context and left out."
         )
 
 
@@ -179,7 +179,7 @@ def _figures(
         both = [prompt for prompt in means if prompt in plain]
         gaps = [means[prompt] - sum(plain[prompt]) / len(plain[prompt]) for prompt in both]
         if gaps:
-            yield _mean(condition, "mean toxicity, less that without instruction", gaps, seed)
+            yield _mean(condition, "toxicity over no instruction", gaps, seed)
 
 
 def _mean(condition: str, measure: str, values: Sequence[float], seed: int) -> Figure:
