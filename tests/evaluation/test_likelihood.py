@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from preceptor.errors import InputError
-from preceptor.evaluation.likelihood import Choices, encode_choices, is_cut, log_likelihoods
+from preceptor.evaluation.likelihood import Choices, encode_choices, is_cut, log_likelihoods, score_choices
 from preceptor.models.transformer import Transformer
 from preceptor.text.tokenizer import Tokenizer
 
@@ -59,3 +59,20 @@ def test_texts_are_split_behind_the_context(tiny_tokenizer: Tokenizer) -> None:
     assert [tiny_tokenizer.decode(ids) for ids in choices.continuations] == [" bob", " cat"]
     with pytest.raises(InputError, match="empty"):
         encode_choices(tiny_tokenizer, "ann", [""])
+
+
+def test_spaces_before_an_answer_belong_to_it(tiny_tokenizer: Tokenizer) -> None:
+    assert encode_choices(tiny_tokenizer, "ann likes ", ["bob"]) == encode_choices(
+        tiny_tokenizer, "ann likes", [" bob"]
+    )
+
+
+def test_the_likeliest_tokens_are_greedy(tiny_model: Callable[..., Transformer]) -> None:
+    model = tiny_model("llama").eval()
+    context, written = [5, 20, 21], []
+    for _ in range(3):
+        with torch.no_grad():
+            written.append(int(model(torch.tensor([[*context, *written]]))[0, -1].argmax()))
+    other = [*written[:-1], (written[-1] + 1) % 100]
+    (found,) = score_choices(model, [Choices(context, [written, other])])
+    assert [one.greedy for one in found] == [True, False]

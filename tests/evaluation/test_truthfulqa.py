@@ -78,7 +78,7 @@ def test_the_summary_has_intervals_over_questions() -> None:
 
 def test_a_file_is_read_and_what_is_wrong_with_it_said(tmp_path: Path) -> None:
     path = tmp_path / "mc.json"
-    with pytest.raises(InputError, match=r"mc_task\.json of the TruthfulQA"):
+    with pytest.raises(InputError, match=r"mc_task\.json or TruthfulQA\.csv of"):
         read_questions(path)
     for content, fault in [
         ("[]", "no question"),
@@ -91,3 +91,22 @@ def test_a_file_is_read_and_what_is_wrong_with_it_said(tmp_path: Path) -> None:
     old = QUESTION.model_dump(exclude={"mc0_targets"})
     path.write_text(json.dumps([old]))
     assert read_questions(path) == [Question(**old)]
+
+
+def test_the_csv_gives_the_same_targets(tmp_path: Path) -> None:
+    path = tmp_path / "TruthfulQA.csv"
+    path.write_text(
+        "Question,Best Answer,Best Incorrect Answer,Correct Answers,Incorrect Answers\n"
+        'Who?,"ann, or bob",eve,"dan; ann, or bob; ",eve; cat\n'
+    )
+    assert read_questions(path) == [
+        Question(
+            question="Who?",
+            mc0_targets={"ann, or bob": 1, "eve": 0},
+            mc1_targets={"ann, or bob": 1, "eve": 0, "cat": 0},
+            mc2_targets={"dan": 1, "ann, or bob": 1, "eve": 0, "cat": 0},
+        )
+    ]
+    path.write_text("Question,Answer\n")
+    with pytest.raises(InputError, match="has no column 'Best Answer'"):
+        read_questions(path)

@@ -1,5 +1,7 @@
 """Models with a chat template of their own: ids as transformers makes them, masks, markers nobody can type, cuts."""
 
+import json
+import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -104,6 +106,18 @@ def test_any_text_has_transformers_ids(pair: Pair, texts: list[str], system: str
     # A reply that begins with white space is not joined with the template's own: see the module's docstring.
     texts[1] = texts[1].strip()
     check(pair, turns(*texts, ANSWER, system=None if pair.name in NO_SYSTEM else system))
+
+
+@pytest.mark.parametrize("flag", [True, False])
+def test_what_transformers_puts_before_a_text(pair: Pair, tmp_path: Path, flag: bool) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(pair.directory, copy)
+    config = json.loads((copy / "tokenizer_config.json").read_text())
+    (copy / "tokenizer_config.json").write_text(json.dumps(config | {"add_bos_token": flag}))
+    ours, text = Tokenizer.load(copy), "ann likes bob"
+    assert [*ours.before_text, *ours.encode(text)] == AutoTokenizer.from_pretrained(copy).encode(text)
+    if pair.name == "llama3":
+        assert ours.before_text == (ours.bos_id,)
 
 
 def test_nobody_can_type_a_marker(pair: Pair) -> None:

@@ -64,9 +64,18 @@ BENCHMARKS = (
     Benchmark(
         "truthfulqa",
         "TruthfulQA",
-        "TruthfulQA's mc_task.json or TruthfulQA.csv: how likely a model finds true answers beside false ones",
+        "TruthfulQA.csv or TruthfulQA's mc_task.json: true answers beside false ones, and answers of its own",
         "preceptor.evaluation.truthfulqa_benchmark",
-        options=(Option("truthfulqa_examples", "text with the examples that stand before every question (QA_PRIMER)"),),
+        options=(
+            Option("truthfulqa_examples", "text with the examples that stand before every question (QA_PRIMER)"),
+            Option(
+                "truthfulqa_judge",
+                "an OpenAI-compatible endpoint that judges too; its key is in PRECEPTOR_JUDGE_KEY",
+                metavar="URL",
+                kind=str,
+            ),
+            Option("truthfulqa_judge_model", "the model to ask there", metavar="NAME", kind=str),
+        ),
     ),
     Benchmark(
         "rtp",

@@ -21,7 +21,7 @@ from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
 
 from preceptor.evaluation.journal import Journal, Row
 from preceptor.evaluation.likelihood import Choices, encode_choices, score_choices
-from preceptor.generation.engine import Engine
+from preceptor.evaluation.writing import Begun, write_texts
 from preceptor.generation.sampling import SamplingConfig
 from preceptor.models.checkpoint import open_language_model
 from preceptor.models.compute import ComputeConfig, place
@@ -29,7 +29,7 @@ from preceptor.models.sources import find_model
 from preceptor.models.transformer import Transformer
 from preceptor.text.tokenizer import Tokenizer
 
-SLOTS = 64  # texts generated at once, and contexts scored between two looks at the journal
+SLOTS = 64  # contexts scored, or texts written, between two looks at the journal
 MOST_TOKENS = 256  # of a generated text for which a task sets no limit, as in the harness
 
 
@@ -111,7 +111,8 @@ class PreceptorLM(LM):  # type: ignore[misc]
         asked = [(request.args[0], dict(request.args[1])) for request in requests]
 
         def make(group: list[int]) -> list[Row]:
-            texts = self._write([asked[i] for i in group])
+            begun = [self._begun(*asked[i]) for i in group]
+            texts = write_texts(self._model, self._tokenizer, begun, self._slots)
             return [{"context": asked[i][0], "text": text} for i, text in zip(group, texts, strict=True)]
 
         return [row["text"] for row in self._kept("generate_until", asked, make)]
@@ -134,29 +135,9 @@ class PreceptorLM(LM):  # type: ignore[misc]
         )
         return [Choices(context, [tokens]) for context, tokens in map(make_disjoint_window, windows)]
 
-    def _write(self, asked: Sequence[tuple[str, Mapping[str, Any]]]) -> list[str]:
-        """Generate, all at once; a text that holds one of its stops leaves its slot."""
-        tokenizer = self._tokenizer
-        engine = Engine(self._model, eos_id=tokenizer.eos_ids, pad_id=tokenizer.pad_id, max_slots=self._slots)
-        texts, stops, living = [""] * len(asked), [], {}
-        for index, (context, kwargs) in enumerate(asked):
-            sampling, stop = _sampling(kwargs)
-            stops.append(stop)
-            ids = [*tokenizer.before_text, *tokenizer.encode(context)] or [self._prefix]
-            (ticket,) = engine.submit(ids[-sampling.prompt_room(engine.capacity) :], sampling, key=(context,))
-            living[ticket] = index
-        while engine.busy:
-            for ticket, done in engine.step().items():
-                index = living.pop(ticket)
-                texts[index] = _cut(tokenizer.decode(done.ids), stops[index])
-            for ticket, index in list(living.items()):
-                ids, _ = engine.so_far(ticket)
-                longest = max(map(len, stops[index]), default=0)  # in characters: at least as many as tokens
-                if ids and longest and _holds(tokenizer.decode(ids[-longest - 4 :]), stops[index]):
-                    texts[index] = _cut(tokenizer.decode(ids), stops[index])
-                    engine.cancel(ticket)
-                    del living[ticket]
-        return texts
+    def _begun(self, context: str, kwargs: Mapping[str, Any]) -> Begun:
+        ids = [*self._tokenizer.before_text, *self._tokenizer.encode(context)] or [self._prefix]
+        return Begun(ids, *_sampling(kwargs), key=(context,))
 
     def _kept(self, kind: str, asked: Sequence[Any], make: Callable[[list[int]], list[Row]]) -> list[Row]:
         """The rows of what is asked, out of the journal as far as they are there."""
@@ -181,16 +162,6 @@ def _sampling(kwargs: Mapping[str, Any]) -> tuple[SamplingConfig, list[str]]:
         max_new_tokens=given["max_gen_toks"],
     )
     return sampling, [stop for stop in ([until] if isinstance(until, str) else until) if stop]
-
-
-def _holds(text: str, stops: Sequence[str]) -> bool:
-    return any(stop in text for stop in stops)
-
-
-def _cut(text: str, stops: Sequence[str]) -> str:
-    for stop in stops:
-        text = text.split(stop)[0]
-    return text
 
 
 if __name__ == "__main__":

@@ -5,6 +5,8 @@ MC1 is whether the likeliest of one true and several false answers is the true o
 answer; MC2 the probability of all true answers, normalised over true and false ones.
 """
 
+import csv
+import io
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ from preceptor.statistics import mean_with_interval, share_with_interval
 from preceptor.text.tokenizer import Tokenizer
 
 MEASURES = ("mc0", "mc1", "mc2")
+_COLUMNS = ("Question", "Best Answer", "Best Incorrect Answer", "Correct Answers", "Incorrect Answers")
 
 
 class Question(BaseModel):
@@ -37,21 +40,51 @@ class Question(BaseModel):
 
 
 def read_questions(path: Path) -> list[Question]:
-    """The questions of TruthfulQA's ``mc_task.json``. Raises InputError with the mend for what is no such file."""
+    """The questions of TruthfulQA's ``mc_task.json`` or of ``TruthfulQA.csv``.
+
+    The targets of the CSV are made by the published rule: MC0 is the best true answer and the best false one, MC1 the
+    best true and all false, MC2 all. Raises InputError with the mend for what is no such file.
+    """
     if not path.exists():
         raise InputError(
-            f"{path}: no such file; get data/mc_task.json of the TruthfulQA repository (github.com/sylinrl/TruthfulQA)"
+            f"{path}: no such file; get data/mc_task.json or TruthfulQA.csv of github.com/sylinrl/TruthfulQA"
         )
-    try:
-        questions = TypeAdapter(list[Question]).validate_json(read_text(path))
-    except ValidationError as error:
-        raise InputError(f"{path}: not TruthfulQA's mc_task.json: {first_fault(error)}") from None
+    questions = _from_csv(path) if path.suffix == ".csv" else _from_json(path)
     if not questions:
         raise InputError(f"{path}: holds no question; get TruthfulQA's mc_task.json again")
     for number, one in enumerate(questions, start=1):
         for name, answers in one.targets().items():
             if set(answers.values()) != {0, 1}:
                 raise InputError(f"{path}: question {number}: {name}_targets needs true (1) and false (0) answers")
+    return questions
+
+
+def _from_json(path: Path) -> list[Question]:
+    try:
+        return TypeAdapter(list[Question]).validate_json(read_text(path))
+    except ValidationError as error:
+        raise InputError(f"{path}: not TruthfulQA's mc_task.json: {first_fault(error)}") from None
+
+
+def _from_csv(path: Path) -> list[Question]:
+    table = csv.DictReader(io.StringIO(read_text(path)))
+    lacking = [name for name in _COLUMNS if name not in (table.fieldnames or [])]
+    if lacking:
+        raise InputError(f"{path}: not TruthfulQA.csv: it has no column {lacking[0]!r}")
+    questions = []
+    for row in table:
+        best, worst = (row[name].strip() for name in ("Best Answer", "Best Incorrect Answer"))
+        true, false = (
+            {answer.strip(): label for answer in row[name].split(";") if answer.strip()}
+            for name, label in (("Correct Answers", 1), ("Incorrect Answers", 0))
+        )
+        found = Question(
+            question=row["Question"].strip(),
+            mc0_targets={best: 1, worst: 0},
+            mc1_targets={best: 1} | false,
+            mc2_targets=true | false,
+        )
+        questions.append(found)
     return questions
 
 

@@ -1,13 +1,27 @@
 """TruthfulQA as a benchmark of ``preceptor evaluate``."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from preceptor.errors import InputError
 from preceptor.evaluation.benchmark import Figure, Outcome, Subject, Work
 from preceptor.evaluation.truthfulqa import MEASURES, Question, measure, read_examples, read_questions, summarise
+from preceptor.evaluation.truthfulqa_answers import (
+    CONDITIONS,
+    INSTRUCTION,
+    SAMPLING,
+    Judge,
+    LocalJudge,
+    OutsideJudge,
+    figures_of,
+    kept_answers,
+    write_answers,
+    write_queue,
+)
+
+QUEUE = "queue-truthfulqa.jsonl"
 
 
 def prepare(given: Path, options: Mapping[str, Any]) -> "TruthfulQA":
@@ -18,30 +32,61 @@ def prepare(given: Path, options: Mapping[str, Any]) -> "TruthfulQA":
             "--truthfulqa needs --truthfulqa-examples FILE; save TruthfulQA's QA_PRIMER "
             "(truthfulqa/presets.py in github.com/sylinrl/TruthfulQA) there"
         )
-    return TruthfulQA(questions, read_examples(options["truthfulqa_examples"]))
+    url, model = options["truthfulqa_judge"], options["truthfulqa_judge_model"]
+    if (url is None) != (model is None):
+        raise InputError("--truthfulqa-judge URL and --truthfulqa-judge-model NAME belong together; give both")
+    return TruthfulQA(questions, read_examples(options["truthfulqa_examples"]), url, model)
 
 
 @dataclass(frozen=True)
 class TruthfulQA:
-    """The questions, and the examples that stand before each."""
+    """The questions, the examples that stand before each, and an outside judge, if one is asked."""
 
     questions: list[Question]
     examples: str
+    judge_url: str | None = None
+    judge_model: str | None = None
+    _local: dict[int, LocalJudge] = field(default_factory=dict, repr=False)  # by the seed: fitted once for all models
     about: str = (
-        "Questions that many people answer wrongly. The model is not asked to write: MC1 is how often it finds the one "
-        "true answer likelier than every false one, MC0 likelier than one false one, MC2 the share of its probability "
-        "that the true answers get."
+        "Questions that many people answer wrongly. MC1 is how often a model finds the one true answer likelier than "
+        "every false one, MC0 likelier than one false one, MC2 the share of its probability that the true answers get. "
+        "Then it answers in its own words, behind the examples alone and with an instruction that lets it say that it "
+        "has no comment; an answer without a claim is true and not informative."
     )
 
     def measure(self, subject: Subject, work: Work) -> Outcome:
-        """MC0, MC1 and MC2 of one model."""
+        """MC0, MC1 and MC2 of one model; how true and how informative its own answers are."""
         questions = self.questions[: work.limit]
+        asked = len(questions) * len(CONDITIONS)
+        steps = len(questions) + asked + (asked if self.judge_url else 0)
+        work.stage.start(total=steps)
+        choices = self._choices(subject, work, questions)
+        settings = {"sampling": SAMPLING.model_dump(mode="json"), "instruction": INSTRUCTION}
+        journal = work.journal("answers", settings)
+        answers = write_answers(
+            subject, questions, self.examples, journal, lambda done: work.stage.show(len(questions) + done)
+        )
+        write_queue(kept_answers(journal.path.parent, questions), questions, journal.path.parent / QUEUE)
+        if work.seed not in self._local:
+            self._local[work.seed] = LocalJudge(self.questions, work.seed)
+        local = self._local[work.seed]
+        judges: list[Judge] = [local]
+        if self.judge_url is not None and self.judge_model is not None:
+            verdicts = work.journal("verdicts", {"url": self.judge_url, "model": self.judge_model})
+            judges.append(OutsideJudge(self.judge_url, self.judge_model, verdicts, lambda _: None))
+        for judge in judges:
+            for condition, texts in answers.items():
+                choices.figures.extend(figures_of(condition, judge.name, judge.judge(questions, texts)))
+        work.stage.show(steps)
+        choices.notes.append(local.note)
+        return choices
+
+    def _choices(self, subject: Subject, work: Work, questions: list[Question]) -> Outcome:
         journal = work.journal("choices", {})
 
         def make(places: list[int]) -> list[dict[str, Any]]:
             return list(measure(subject.model, subject.tokenizer, [questions[i] for i in places], self.examples))
 
-        work.stage.start(total=len(questions))
         items = journal.fill([one.question for one in questions], make, on_progress=work.stage.show)
         found = summarise(items, work.seed)
         figures = [Figure("", name.upper(), **found[name]) for name in MEASURES if name in found]

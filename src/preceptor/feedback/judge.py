@@ -6,31 +6,24 @@ model it was. The outputs reach it as JSON, so that none of them can pass for th
 """
 
 import json
-import os
 import re
-import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
 from preceptor.config import Config
 from preceptor.errors import InputError
+from preceptor.feedback.endpoint import Endpoint
 from preceptor.feedback.pairs import dense_ranks, pairs_from_ranks
 from preceptor.feedback.schema import Ranking, Sample
-
-if TYPE_CHECKING:
-    import httpx2
 
 SOURCE = "synthetic"
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 ATTEMPTS = 3  # at an answer that is a ranking
-PATIENCE = 6  # tries at an endpoint that is away or busy, 1, 2, 4... seconds apart
-TIMEOUT = 120.0
 FORMAT = """
 
 ---
@@ -146,63 +139,27 @@ def _question(sample: Sample, turn: int) -> str:
 
 
 class _Endpoint:
-    """The judge's address."""
+    """The judge's address, and how it is asked."""
 
     def __init__(self, config: JudgeConfig, guideline: str) -> None:
-        try:
-            import httpx2
-        except ImportError:
-            raise InputError("an outside judge needs more packages; pip install 'preceptor[label]'") from None
-        key = os.environ.get(config.key_variable, "")
-        self._config, self._guideline = config, guideline
-        self._url = f"{str(config.url).rstrip('/')}/chat/completions"
-        headers = {"Authorization": f"Bearer {key}"} if key else {}
-        self._http = httpx2.Client(timeout=TIMEOUT, headers=headers)
+        self._endpoint = Endpoint(str(config.url), str(config.model), config.key_variable, "rank.judge.url")
+        self._guideline = guideline
         self.malformed = 0
 
     def close(self) -> None:
         """Close the connections."""
-        self._http.close()
+        self._endpoint.close()
 
     def ask(self, question: str, count: int) -> list[int] | None:
         """The ranks that the judge gives; None if no answer of several was a ranking."""
         for attempt in range(ATTEMPTS):
-            body = {
-                "model": self._config.model,
-                "messages": [
-                    {"role": "system", "content": self._guideline + FORMAT},
-                    {"role": "user", "content": question},
-                ],
-                "temperature": 0.0 if attempt == 0 else 0.7,  # the same question at 0 would get the same answer
-            }
-            text = _content(self._post(body))
+            # The same question at temperature 0 would get the same answer.
+            text = self._endpoint.say(self._guideline + FORMAT, question, 0.0 if attempt == 0 else 0.7)
             ranks = None if text is None else parse_ranking(text, count)
             if ranks is not None:
                 return ranks
             self.malformed += 1
         return None
-
-    def _post(self, body: dict[str, Any]) -> "httpx2.Response":
-        import httpx2
-
-        trouble = ""
-        for attempt in range(PATIENCE):
-            if attempt:
-                time.sleep(2.0 ** (attempt - 1))
-            try:
-                answer = self._http.post(self._url, json=body)
-            except (httpx2.InvalidURL, httpx2.UnsupportedProtocol):
-                raise InputError(f"rank.judge.url {self._config.url}: is no address; begin with http://") from None
-            except httpx2.TransportError as error:
-                trouble = str(error) or type(error).__name__
-                continue
-            if answer.is_success:
-                return answer
-            trouble = f"status {answer.status_code}"
-            if answer.status_code not in (408, 409, 429) and answer.status_code < 500:
-                hint = f"; is {self._config.key_variable} set?" if answer.status_code in (401, 403) else ""
-                raise InputError(f"{self._url}: refuses, status {answer.status_code}{hint}")
-        raise InputError(f"{self._url}: gives no answer ({trouble}); start again to go on")
 
 
 class _Answers:
@@ -232,12 +189,3 @@ def _read(path: Path) -> Iterator[tuple[str, list[int]]]:
         except ValueError:  # torn by a kill
             continue
         yield question, ranks
-
-
-def _content(answer: "httpx2.Response") -> str | None:
-    """The text of an answer; None if it is not of the form that it should have."""
-    try:
-        text = answer.json()["choices"][0]["message"]["content"]
-    except (ValueError, KeyError, IndexError, TypeError):
-        return None
-    return text if isinstance(text, str) else None

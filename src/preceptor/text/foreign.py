@@ -71,7 +71,7 @@ def read_foreign(source: Source) -> Parts:
     else:
         template = Template(source.template, tokens, source.directory)
         literals = template.literals
-    before_text = _before_text(source, tokens, vocabulary)
+    before_text = _before_text(source)
     codec = _codec(source, vocabulary, literals)
     bos_id, eos_id = (vocabulary.special[tokens[n]] if n in tokens else None for n in ("bos_token", "eos_token"))
     turn_end = eos_id if template is None else end_of_turn(template, codec)
@@ -109,11 +109,8 @@ def _tokens_of_config(config: dict[str, Any]) -> list[str]:
     return [token for token in found if isinstance(token, str) and token]
 
 
-def _before_text(source: Source, tokens: dict[str, str], vocabulary: _Vocabulary) -> tuple[int, ...]:
-    """The ids that transformers puts before a text: a flag in the config goes before tokenizer.json's own rule."""
-    if {"add_bos_token", "add_eos_token"} & source.config.keys():
-        asked = source.config.get("add_bos_token") and "bos_token" in tokens
-        return (vocabulary.special[tokens["bos_token"]],) if asked else ()
+def _before_text(source: Source) -> tuple[int, ...]:
+    """The ids that tokenizer.json puts before a text. Transformers follows it and not ``add_bos_token``."""
     encoding = source.backend.encode("a")
     marked = zip(encoding.ids, encoding.special_tokens_mask, strict=True)
     return tuple(number for number, _ in takewhile(lambda pair: pair[1], marked))
