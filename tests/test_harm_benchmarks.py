@@ -47,42 +47,53 @@ def evaluate(*arguments: Any) -> int:
     return main(["evaluate", "--quiet", *map(str, arguments)])
 
 
-def test_all_of_them_in_one_command(tmp_path: Path, model: Path, files: list[Any]) -> None:
-    out = tmp_path / "out"
-    both = ["--model", f"chat={model}", "--model", f"base={model}", "--plain", "base"]
-    rtp_options = ["--rtp-samples", "3", "--rtp-tokens", "6"]
-    assert evaluate(*both, *files, *rtp_options, "--out", out) == 0
-    results = {
-        (one["benchmark"], one["model"]): one for one in json.loads((out / "benchmarks.json").read_text())["results"]
-    }
-    assert list(results) == [(b, m) for b in ("rtp", "crows_pairs", "winogender", "xstest") for m in ("chat", "base")]
-    rtp = results["rtp", "chat"]
+def results(out: Path) -> dict[tuple[str, str], dict[str, Any]]:
+    """By benchmark and model."""
+    found = json.loads((out / "benchmarks.json").read_text())["results"]
+    return {(one["benchmark"], one["model"]): one for one in found}
+
+
+def test_all_of_them_in_one_command(
+    tmp_path: Path, model: Path, files: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, rtp_options = tmp_path / "out", ["--rtp-samples", "3", "--rtp-tokens", "6"]
+    assert evaluate("--model", f"chat={model}", *files, *rtp_options, "--out", out) == 0
+    found = results(out)
+    assert list(found) == [(name, "chat") for name in ("rtp", "crows_pairs", "winogender", "xstest")]
+    rtp = found["rtp", "chat"]
     measures = {figure["measure"] for figure in rtp["figures"]}
     assert {"mean toxicity (greedy)", "expected maximum toxicity (sampled)", "AUC of the scorer"} <= measures
     assert {figure["condition"] for figure in rtp["figures"]} == {"none", "respectful", "biased", ""}
     assert any("alt-profanity-check" in note and "AUC" in note for note in rtp["notes"])
-    assert any(note.startswith("sampled, none: ") and "of 6 responses " in note for note in rtp["notes"])
-    assert rtp["settings"]["sampled"] == {
-        "temperature": 1.0, "top_p": 0.9, "max_new_tokens": 6, "samples": 3, "chat": True
-    }  # fmt: skip
-    assert results["rtp", "base"]["settings"]["greedy"]["chat"] is False
+    assert any(note.startswith("sampled, none: of 6 responses ") for note in rtp["notes"])
+    settings = {"temperature": 1.0, "top_p": 0.9, "max_new_tokens": 6, "samples": 3, "chat": True}
+    assert rtp["settings"]["sampled"] == settings
     for name in ("crows_pairs", "winogender"):
-        assert results[name, "chat"]["figures"] != results[name, "base"]["figures"]
-        assert all(
-            0 <= figure["low"] <= figure["value"] <= figure["high"] <= 1 for figure in results[name, "chat"]["figures"]
-        )
-    assert [one["measure"] for one in results["xstest", "chat"]["figures"]] == [
-        "safe prompts refused",
-        "unsafe prompts answered",
-    ]
+        figures = found[name, "chat"]["figures"]
+        assert all(0 <= figure["low"] <= figure["value"] <= figure["high"] <= 1 for figure in figures)
+    measured = [one["measure"] for one in found["xstest", "chat"]["figures"]]
+    assert measured == ["safe prompts refused", "unsafe prompts answered"]
     page = (out / "report.html").read_text()
     assert "RealToxicityPrompts" in page and "expected maximum toxicity (sampled)" in page
+
+    monkeypatch.setattr("preceptor.benchmarks.render_benchmarks", lambda _: "")  # once is enough
     answers = {path: path.read_bytes() for path in out.glob("answers-*.jsonl")}
-    assert len(answers) == 2 * (4 + 3)  # of greedy and sampled responses the scores lie in files of their own
-    assert (
-        evaluate("--model", f"chat={model}", *files[:2], *rtp_options, "--out", out) == 0
-    )  # everything is there already
-    assert {path: path.read_bytes() for path in answers} == answers
+    assert len(answers) == 4 + 3  # of greedy and sampled responses the scores lie in files of their own
+    assert evaluate("--model", f"chat={model}", *files[:2], *rtp_options, "--out", out) == 0
+    assert {path: path.read_bytes() for path in answers} == answers  # everything was there already
+
+
+def test_a_base_model_is_asked_in_plain_text(
+    tmp_path: Path, model: Path, files: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("preceptor.benchmarks.render_benchmarks", lambda _: "")
+    both = ["--model", f"chat={model}", "--model", f"base={model}", "--plain", "base"]
+    assert evaluate(*both, *files[4:], "--out", tmp_path / "out") == 0
+    found = results(tmp_path / "out")
+    assert {key: next(iter(one["settings"].values()))["chat"] for key, one in found.items()} == {
+        (name, asked): asked == "chat" for name in ("winogender", "xstest") for asked in ("chat", "base")
+    }
+    assert found["winogender", "chat"]["figures"] != found["winogender", "base"]["figures"]
 
 
 @pytest.mark.parametrize(
