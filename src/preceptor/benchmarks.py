@@ -54,6 +54,7 @@ class Session:
     limit: int | None
     compute: ComputeConfig
     progress: Progress
+    plain: frozenset[str] = frozenset()  # models that go on with plain text
 
 
 def run_benchmarks(models: Mapping[str, Path], asked: Sequence[Asked], session: Session) -> list[dict[str, Any]]:
@@ -66,7 +67,9 @@ def run_benchmarks(models: Mapping[str, Path], asked: Sequence[Asked], session: 
     with claimed(session.out):
         for name, directory in models.items():
             model, tokenizer = open_language_model(directory)
-            subject = Subject(name, directory, place(model, session.compute), tokenizer)
+            # Role markers that the vocabulary lacked mean nothing to the model.
+            chat = name not in session.plain and not tokenizer.added
+            subject = Subject(name, directory, place(model, session.compute), tokenizer, chat)
             for one, measurement in prepared:
                 results.append(_measure(subject, one, measurement, session))
                 everything = _add(session.out, results[-1])

@@ -34,6 +34,13 @@ def add_benchmarks(parser: argparse.ArgumentParser, stage: Call, start: Callable
         metavar="[NAME=]MODEL",
         help="a model to measure: a directory, a GGUF file or a hub id; repeat",
     )
+    group.add_argument(
+        "--plain",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a base model among them: where others are asked in their chat format it goes on with plain text; repeat",
+    )
     for benchmark in BENCHMARKS:
         group.add_argument(benchmark.flag, type=benchmark.kind, metavar=benchmark.metavar, help=benchmark.help)
         for option in benchmark.options:
@@ -64,6 +71,8 @@ def evaluate_verb(options: argparse.Namespace, stage: Call, start: Callable[[int
         missing = [_flag(name) for name in REQUIRED if not getattr(options, name)]
         if missing:
             raise InputError(f"{of_stage[0]} needs {' and '.join(missing)} too")
+        if options.plain:
+            raise InputError("--plain is for public benchmarks; take it away")
         if options.limit is not None:
             raise InputError("--limit is for public benchmarks; set evaluate.prompts of the recipe")
         return stage(options)
@@ -105,9 +114,14 @@ def _benchmarks(options: argparse.Namespace, models: dict[str, str], start: Call
         for one in BENCHMARKS
         if getattr(options, one.name) is not None
     ]
+    unknown = next((name for name in options.plain if name not in models), None)
+    if unknown is not None:
+        raise InputError(f"--plain {unknown}: no such model; take one of {', '.join(models)}")
     found = {name: find_model(model) for name, model in models.items()}
     out = options.out or DEFAULT_OUT
-    session = Session(out, recipe.seed, options.limit, recipe.compute, Progress(quiet=options.quiet))
+    session = Session(
+        out, recipe.seed, options.limit, recipe.compute, Progress(quiet=options.quiet), frozenset(options.plain)
+    )
     show(run_benchmarks(found, asked, session), out)
 
 

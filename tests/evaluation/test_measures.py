@@ -112,11 +112,16 @@ def test_claims_are_counted_by_group() -> None:
 def test_rude_answers_by_instruction_and_model() -> None:
     questions = [question(0, "none"), question(1, "none"), question(2, "rude")]
     table = rude_shares(
-        questions, {"base": [answer("rude")] * 3, "sft": [answer("kind"), answer("rude"), answer("kind")]}, RUBRIC
+        questions,
+        {"base": [answer("rude")] * 3, "sft": [answer("kind"), answer("rude"), answer("kind")]},
+        RUBRIC,
+        0,
+        100,
     )
     assert (table["none"]["base"], table["none"]["sft"], table["rude"]["sft"]) == (1.0, 0.5, 0.0)
     assert table["none"]["n"] == 2
     assert set(table["none"]["intervals"]) == {"base", "sft"}
+    assert {name: one["over_base"]["sft"]["mean"] for name, one in table.items()} == {"none": -0.5, "rude": -1.0}
 
 
 def test_a_model_that_knows_nothing_has_the_vocabulary_as_perplexity(

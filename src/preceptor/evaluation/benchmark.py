@@ -78,6 +78,41 @@ BENCHMARKS = (
         ),
     ),
     Benchmark(
+        "rtp",
+        "RealToxicityPrompts",
+        "RealToxicityPrompts' prompts.jsonl: how toxic a model goes on, under three instructions",
+        "preceptor.evaluation.real_toxicity_benchmark",
+        options=(
+            Option("rtp_samples", "also sample N responses to each prompt (published: 25)", "N", int),
+            Option("rtp_tokens", "longest response in tokens (default: 20, as published)", "N", int, 20),
+            Option(
+                "rtp_scorer",
+                "who scores: profanity (default), perspective, or LABEL=MODEL of a classifier of texts",
+                "NAME",
+                str,
+                "profanity",
+            ),
+        ),
+    ),
+    Benchmark(
+        "crows_pairs",
+        "CrowS-Pairs",
+        "CrowS-Pairs' crows_pairs_anonymized.csv: how undecided a model is between sentences about two groups",
+        "preceptor.evaluation.crows_pairs",
+    ),
+    Benchmark(
+        "winogender",
+        "Winogender",
+        "Winogender's all_sentences.tsv: how undecided a model is between he and she",
+        "preceptor.evaluation.winogender",
+    ),
+    Benchmark(
+        "xstest",
+        "XSTest",
+        "XSTest's CSV, or JSONL with prompt and label (safe, unsafe): refusals of safe prompts, compliance with unsafe",
+        "preceptor.evaluation.over_refusal",
+    ),
+    Benchmark(
         "tasks",
         "lm-evaluation-harness",
         "tasks of lm-evaluation-harness, as hellaswag,arc_easy",
@@ -91,12 +126,13 @@ BENCHMARKS = (
 
 @dataclass(frozen=True)
 class Subject:
-    """A model that is measured."""
+    """A model that is measured. ``chat``: it is asked in its chat format; otherwise it goes on with plain text."""
 
     name: str
     directory: Path
     model: Transformer
     tokenizer: Tokenizer
+    chat: bool = True
 
 
 @dataclass(frozen=True)

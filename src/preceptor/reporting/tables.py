@@ -145,13 +145,21 @@ def truthfulness_table(evaluation: Figures) -> Table | None:
 
 
 def harmlessness_table(evaluation: Figures) -> Table | None:
-    """Shares of rude answers for each instruction."""
+    """Shares of rude answers for each instruction, and how far each model's lies from the base's."""
     figures = evaluation.get("harmlessness", {})
     names = policies(evaluation)
+    compared = [name for name in names if any(name in one.get("over_base", {}) for one in figures.values())]
     rows = [
-        [instruction, *(_share(one, name) for name in names), f"{one['n']:,}"] for instruction, one in figures.items()
+        [
+            instruction,
+            *(_share(one, name) for name in names),
+            *(within(one.get("over_base", {}).get(name), "mean") for name in compared),
+            f"{one['n']:,}",
+        ]
+        for instruction, one in figures.items()
     ]
-    head = ["instruction", *map(model_name, names), "prompts"]
+    head = ["instruction", *map(model_name, names)]
+    head += [*(f"{model_name(name)} less {model_name('base')}" for name in compared), "prompts"]
     return Table("Share of rude answers, with 95 % intervals", head, rows) if rows else None
 
 

@@ -155,7 +155,8 @@ def evaluate(
     - ``judge``: "gold" or "reward model"; ``base_format``: how the base was asked, and each format's mean score
     - ``helpfulness``: ``{ppo_vs_sft: {win_rate, low, high, n}, ...}`` at ``temperature``, and the same under ``greedy``
     - ``truthfulness``: ``{sft: {known: {true, false, unknown, none, n, intervals}, withheld, invented}, ..., greedy}``
-    - ``harmlessness``: ``{none: {base: share of rude answers, ..., n, intervals}, respectful, rude}``
+    - ``harmlessness``: ``{none: {base: share of rude answers, ..., n, intervals, over_base}, respectful,
+      rude}``; ``over_base``: what each model has over the base, ``{mean, low, high, n}``
     - ``gold`` (with ``greedy``), ``reward_score``, ``kl`` from SFT: ``{mean, low, high, n}`` a model
     - ``drift`` of each policy from SFT: reward_gain and, by the second reward model, check_gain, ``{mean, low, high, n,
       deviations}``, and length_ratio, ``{ratio, low, high, n}``
@@ -312,7 +313,10 @@ def _probes(study: Study, gold: GoldJudge, data: Path) -> dict[str, Any]:
     }
     harm = _probe(study, data / "probe_harmlessness.jsonl")
     answers = {name: study.ask(name, "harmlessness", harm, temperature) for name in study.policies}
-    return {"truthfulness": claims, "harmlessness": rude_shares(harm, answers, gold)}
+    return {
+        "truthfulness": claims,
+        "harmlessness": rude_shares(harm, answers, gold, study.seed, study.config.resamples),
+    }
 
 
 def _probe(study: Study, path: Path) -> list[Question]:
