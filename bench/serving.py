@@ -178,6 +178,8 @@ class Side:
 
     def figures(self, name: str) -> dict[str, float]:
         """For the line that is printed."""
+        if len(self.firsts) < 2:
+            sys.exit("hardly a reply has any text; use a model that was trained, or more chats")
         cuts = statistics.quantiles(self.firsts, n=20)
         return {
             f"{name}_tokens_per_second": round(self.rate, 1),
