@@ -107,7 +107,10 @@ class Ranking(Sample):
 
 
 class Rating(Record):
-    """One labeler's Likert rating (1 to 7) of one response, with the binary flags."""
+    """One labeler's Likert rating (1 to 7) of one response, with the binary flags.
+
+    ``source`` says where it comes from: of ``chat`` it is a thumb, 6 for up and 2 for down.
+    """
 
     prompt_id: str
     response: str
@@ -115,3 +118,4 @@ class Rating(Record):
     overall: int = Field(ge=1, le=7)
     flags: dict[str, bool] = {}
     labeler: str = ""
+    source: str = ""

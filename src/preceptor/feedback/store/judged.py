@@ -127,6 +127,7 @@ def read_ratings(store: Store, *, queue: str | None = None) -> Iterator[tuple[Ra
                     overall=mark.overall,
                     flags={flag: flag in mark.flags for flag in FLAGS},
                     labeler=row.name,
+                    source=row.source,
                 )
                 yield rating, row.use_case
 
