@@ -151,6 +151,9 @@ def _add_serve(verbs: Any) -> None:
     serve.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine only)")
     serve.add_argument("--port", type=int, default=8001, help="port to listen on; 0 takes a free one (default: 8001)")
     serve.add_argument("--threads", type=int, help="CPU threads (default: one a core)")
+    serve.add_argument(
+        "--store", metavar="URL", help="keep what people do on the chat page, if they agree, in this store of feedback"
+    )
     serve.set_defaults(call=serve_verb)
 
 
@@ -244,7 +247,8 @@ def serve_verb(options: argparse.Namespace) -> None:
     _start_torch(options.threads)
     from preceptor.serving.serve import serve
 
-    serve([_model(name) for name in options.model], options.host, options.port, lambda line: print(line, flush=True))
+    models = [_model(name) for name in options.model]
+    serve(models, options.host, options.port, lambda line: print(line, flush=True), options.store)
 
 
 def _start_torch(threads: int | None) -> None:

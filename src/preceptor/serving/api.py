@@ -10,36 +10,26 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
-from pydantic import ValidationError
 
 from preceptor.errors import InputError
+from preceptor.feedback.store import Store
 from preceptor.generation.engine import check_prompt
 from preceptor.generation.sampling import SamplingConfig
+from preceptor.serving.bodies import read_body
+from preceptor.serving.feedback import mount_feedback
 from preceptor.serving.pages import mount_pages
+from preceptor.serving.refusals import RefusalError, failed, handle_refusals
 from preceptor.serving.requests import ChatRequest
 from preceptor.serving.worker import BrokenError, Job, Piece, Worker
 from preceptor.text.conversation import render_prompt
 
-MAX_BODY = 1 << 20  # bytes
 
-
-class RefusalError(Exception):
-    """A request that gets no reply: the status, and the error as OpenAI's clients read it."""
-
-    def __init__(self, status: int, message: str, *, code: str | None = None, param: str | None = None) -> None:
-        kind = "invalid_request_error" if status < 429 else "rate_limit_error" if status == 429 else "server_error"
-        self.status, self.headers = status, {"Retry-After": "1"} if status == 429 else {}
-        self.body = {"error": {"message": message, "type": kind, "param": param, "code": code}}
-
-
-def create_app(workers: Mapping[str, Worker]) -> FastAPI:
-    """The app over the models by name."""
+def create_app(workers: Mapping[str, Worker], store: Store | None = None) -> FastAPI:
+    """The app over the models by name. With a store it keeps what people do, of those who agree to it."""
     app = FastAPI(title="Preceptor", docs_url=None, redoc_url=None)
     started = int(time())
 
-    @app.exception_handler(RefusalError)
-    async def refuse(_: Request, refusal: RefusalError) -> Response:
-        return JSONResponse(refusal.body, refusal.status, refusal.headers)
+    handle_refusals(app)
 
     @app.get("/health")
     async def health() -> Response:
@@ -54,7 +44,7 @@ def create_app(workers: Mapping[str, Worker]) -> FastAPI:
     @app.post("/v1/chat/completions")
     async def chat(request: Request) -> Response:
         """A reply to a conversation, from the model that it names."""
-        asked = await _read(request)
+        asked = await read_body(request, ChatRequest)
         if asked.model not in workers:
             raise RefusalError(404, f"no such model here; there are: {', '.join(workers)}", code="model_not_found")
         worker = workers[asked.model]
@@ -63,36 +53,15 @@ def create_app(workers: Mapping[str, Worker]) -> FastAPI:
             if not worker.submit(job):
                 raise RefusalError(429, "the server has as many requests as it can take; try again in a second")
         except BrokenError:
-            raise _failed() from None
+            raise failed() from None
         head = {"id": f"chatcmpl-{secrets.token_hex(12)}", "created": int(time()), "model": asked.model}
         if asked.stream:
             return StreamingResponse(_events(worker, job, asked, head), media_type="text/event-stream")
         return await _whole(request, worker, job, head)
 
+    mount_feedback(app, store)
     mount_pages(app)
     return app
-
-
-def _failed() -> RefusalError:
-    return RefusalError(503, "the model has failed; the server must be started again")
-
-
-async def _read(request: Request) -> ChatRequest:
-    """The body, checked. Only as JSON: no page of another site can send that without being asked first."""
-    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
-        raise RefusalError(415, "send the body as application/json")
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_BODY:
-            raise RefusalError(413, f"the body is longer than {MAX_BODY:,} bytes; shorten it")
-    try:
-        return ChatRequest.model_validate_json(bytes(body))
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        where = ".".join(str(part) for part in first["loc"]) or None
-        what = "is not supported here; leave it out" if first["type"] == "extra_forbidden" else first["msg"]
-        raise RefusalError(400, f"{where or 'the body'}: {what}", param=where) from None
 
 
 def _job(worker: Worker, asked: ChatRequest, loop: asyncio.AbstractEventLoop) -> Job:
@@ -147,7 +116,7 @@ async def _events(worker: Worker, job: Job, asked: ChatRequest, head: dict[str, 
             yield _event(head | {"choices": [], "usage": _usage(job, tokens)})
         yield "data: [DONE]\n\n"
     except BrokenError:
-        yield _event(_failed().body)
+        yield _event(failed().body)
     finally:
         worker.release(job)
 
@@ -175,7 +144,7 @@ async def _whole(request: Request, worker: Worker, job: Job, head: dict[str, Any
         try:
             collecting.result()
         except BrokenError:
-            raise _failed() from None
+            raise failed() from None
     finally:
         worker.release(job)
         for task in (collecting, leaving):

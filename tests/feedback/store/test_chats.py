@@ -188,7 +188,11 @@ def test_an_export_feeds_a_recipe_and_another_store(chatty: Store, token: str, d
     assert main(["feedback", "export", "--database", database, "--out", str(tmp_path / "out")]) == 0
     lines = {path.stem: [json.loads(line) for line in path.open()] for path in (tmp_path / "out").glob("*.jsonl")}
     assert {name: len(found) for name, found in lines.items()} == {
-        **{"prompts": 1, "demonstrations": 1, "rankings": 1, "comparisons": 0, "ratings": 1}
+        "prompts": 1,
+        "demonstrations": 1,
+        "rankings": 1,
+        "comparisons": 0,
+        "ratings": 1,
     }
     assert lines["ratings"][0]["overall"] == 2 and lines["ratings"][0]["source"] == "chat"
     user = pair[0].user
