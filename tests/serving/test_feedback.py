@@ -94,9 +94,7 @@ def test_without_consent_nothing_is_kept(client: TestClient, store: Store) -> No
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_replies_are_judged_as_the_server_said_them(
-    client: TestClient, token: str, store: Store, stream: bool
-) -> None:
+def test_replies_are_judged_as_the_server_said_them(client: TestClient, token: str, store: Store, stream: bool) -> None:
     answer, replies = ask(client, token, n=2, stream=stream)
     assert answer.headers["Preceptor-Kept"] == "yes"
     (prompt,) = read_prompts(store)

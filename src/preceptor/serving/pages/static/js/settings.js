@@ -15,8 +15,9 @@ const NUMBERS = {
 /**
  * @param {string} system the system prompt as it is
  * @param {(system: string) => void} applied
+ * @param {(close: () => void) => HTMLElement | null} more what else there is to set
  */
-export function openSettings(system, applied) {
+export function openSettings(system, applied, more) {
   const now = settings();
   const prompt = h("textarea", { rows: 3, dir: "auto", value: system });
   const key = h("input", { type: "password", autocomplete: "off", value: apiKey() });
@@ -45,6 +46,7 @@ export function openSettings(system, applied) {
     h("div.numbers", {}, Object.entries(numbers).map(([name, input]) => field(t(name), input))),
     h("p.hint", {}, `${t("empty.hint")} ${t("seed.hint")}`),
     field(t("key"), key, t("key.hint")),
+    more(() => dialog.close()),
     h("div.buttons", {}, h("button.primary", { type: "submit" }, t("apply"))),
   );
   const dialog = h("dialog", { "aria-labelledby": head.id, onclose: () => dialog.remove() }, h("div.dialog-head", {}, head, close), form);
