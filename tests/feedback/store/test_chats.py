@@ -1,7 +1,10 @@
 """What people do in a chat: kept under consent alone, exported as what it is, and gone when they withdraw."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
+from itertools import count
 from pathlib import Path
+from threading import Event
 
 import pytest
 from sqlalchemy import func, select
@@ -85,6 +88,9 @@ def test_the_same_conversation_is_one_prompt_of_its_user(chatty: Store, token: s
     first, second = read_prompts(chatty)
     assert first.user != second.user and first.id != second.id
     assert (first.source, first.kind, first.created) == ("chat", "other", "2030-01-01")
+    garbled = [*ASKED, Message(role="assistant", content="a\x0e\u202e"), Message(role="user", content="What?")]
+    keep_prompt(chatty, token, garbled)  # a model's reply before is mended
+    assert "a\ufffd\ufffd" in [one.messages[1].content for one in read_prompts(chatty) if len(one.messages) == 3]
     for bad in (Message(role="assistant", content="x"), Message(role="user", content=" ")):
         with pytest.raises(InvalidError, match="ends with words of the user"):
             keep_prompt(chatty, token, [*ASKED, bad])
@@ -194,7 +200,8 @@ def test_an_export_feeds_a_recipe_and_another_store(chatty: Store, token: str, d
         "comparisons": 0,
         "ratings": 1,
     }
-    assert lines["ratings"][0]["overall"] == 2 and lines["ratings"][0]["source"] == "chat"
+    (thumb,) = lines["ratings"]
+    assert (thumb["overall"], thumb["source"], thumb["flags"]) == (2, "chat", {})
     user = pair[0].user
     assert all(user not in path.read_text() for path in (tmp_path / "out").iterdir())
     second = open_store(tmp_path / "second.db")
@@ -204,3 +211,23 @@ def test_an_export_feeds_a_recipe_and_another_store(chatty: Store, token: str, d
     export(second, tmp_path / "again")
     assert '"source":"chat"' in (tmp_path / "again" / "ratings.jsonl").read_text().replace(" ", "")
     second.close()
+
+
+def test_a_withdrawal_in_the_midst_of_chats_leaves_nothing(chatty: Store, token: str) -> None:
+    begun = Event()
+
+    def chat(who: int) -> None:
+        for number in count():
+            message = Message(role="user", content=f"{who} asks {number}")
+            if keep_prompt(chatty, token, [message]) is None:
+                return
+            if number == 2:
+                begun.set()
+
+    with ThreadPoolExecutor(4) as pool:
+        chats = [pool.submit(chat, who) for who in range(4)]
+        begun.wait(30)
+        assert withdraw_consent(chatty, token).prompts >= 3
+        for one in chats:
+            one.result(30)
+    assert rows(chatty) == [0, 0, 0]

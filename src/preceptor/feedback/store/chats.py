@@ -4,8 +4,8 @@ Everything here is about replies that the server itself has made (:class:`Said`)
 participant, read in the same transaction: once she has withdrawn, nothing can come in any more.
 
 A thumb is a rating of one reply. It says on which side of the scale the reply stands and not how far from the middle,
-so it is kept as the middle of that side: 6 of 7, or 2 of 7, with ``chat`` as its source. A choice between two replies
-is a ranking of two. A reply that was written anew is a demonstration.
+so it is kept as the middle of that side: 6 of 7, or 2 of 7, with ``chat`` as its source and no flags. A choice between
+two replies is a ranking of two. A reply that was written anew is a demonstration.
 """
 
 import hashlib
@@ -19,17 +19,16 @@ from sqlalchemy import Connection, insert, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import aliased
 
-from preceptor.feedback.schema import Prompt, Response
+from preceptor.feedback.schema import CHAT, Prompt, Response
 from preceptor.feedback.store.engine import Store
 from preceptor.feedback.store.errors import ForbiddenError, InvalidError, NotFoundError, StaleError
 from preceptor.feedback.store.participants import TEXT, Consent, consent_of
 from preceptor.feedback.store.prompts import DEMONSTRATION_MODEL, add_prompt_rows, find_responses
 from preceptor.feedback.store.settings import pseudonym, setting
 from preceptor.feedback.store.tables import Judgement, Ranked, Rated, WrittenDemonstration
-from preceptor.feedback.store.words import checked_text, storable
+from preceptor.feedback.store.words import checked_text, mended, storable
 from preceptor.text.conversation import Message
 
-SOURCE = "chat"
 MAX_CHARACTERS = 100_000  # of a conversation; `preceptor prompts import` leaves out what is longer, too
 Thumb = Literal["up", "down"]
 OVERALL: dict[Thumb, int] = {"up": 6, "down": 2}
@@ -158,7 +157,7 @@ def _say(
                 "prompt_id": prompt,
                 "person_id": consent.person,
                 "at": at,
-                "source": SOURCE,
+                "source": CHAT,
                 "supersedes": before,
                 "detail": {"consent": consent.version},
             }
@@ -188,10 +187,12 @@ def _prompt_id(store: Store, connection: Connection, user: str, messages: Sequen
     length = sum(len(message.content) for message in messages)
     if length > MAX_CHARACTERS:
         raise InvalidError(f"messages: {length:,} characters are too many to be kept; at most {MAX_CHARACTERS:,} are")
-    said = json.dumps([user, *([message.role, message.content] for message in messages)])
+    # What people wrote is refused if no text should hold it; what a model wrote before is not theirs to mend.
+    kept = [one if one.role != "assistant" else Message(role=one.role, content=mended(one.content)) for one in messages]
+    said = json.dumps([user, *([message.role, message.content] for message in kept)])
     number = pseudonym(setting(connection, "pseudonym_key"), f"{TEXT}-prompt", said)
     now = store.now()
-    prompt = Prompt(id=number, user=user, messages=list(messages), source=SOURCE, created=now.date().isoformat())
+    prompt = Prompt(id=number, user=user, messages=kept, source=CHAT, created=now.date().isoformat())
     add_prompt_rows(connection, now, [prompt], where="the conversation")
     return number
 

@@ -59,7 +59,7 @@ export function consentSection(close, changed) {
     "section.yours",
     { "aria-label": t("consent.title") },
     h("p", {}, t(on ? "consent.on" : "consent.off"), " ", on ? t("consent.yours", { user: now.given.user }) : null),
-    h("div.buttons", {}, act("consent.read", openConsent), now.given ? act("consent.withdraw", takeBack) : null),
+    h("div.buttons", {}, act(on ? "consent.text" : "consent.read", openConsent), now.given ? act("consent.withdraw", takeBack) : null),
   );
 }
 
