@@ -23,6 +23,7 @@ bench: .venv/installed-test
 	$(BIN)/python bench/generate_pretrained.py
 	$(BIN)/python bench/labeling.py
 	$(BIN)/python bench/hygiene.py
+	$(BIN)/python bench/intervals.py
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv

@@ -10,6 +10,7 @@ from preceptor.errors import InputError
 from preceptor.ledger import claimed
 from preceptor.provenance import earlier_summary, provenance, write_provenance
 from preceptor.recipe import Recipe
+from preceptor.reporting.card import write_card
 from preceptor.training.progress import Progress, jsonable
 
 
@@ -45,6 +46,7 @@ def run_alone(
         for out, record in records:
             if out.is_dir():
                 write_provenance(out, record, summary)
+                write_card(out)
     return summary
 
 

@@ -15,9 +15,12 @@ from typing import Any
 import preceptor
 from preceptor.allocation import settle
 from preceptor.attention_cli import add_attention
+from preceptor.compare_cli import add_compare
 from preceptor.errors import InputError
+from preceptor.evaluate_cli import add_benchmarks
 from preceptor.export_model import add_export
 from preceptor.feedback_cli import add_feedback
+from preceptor.judge_cli import add_judge
 from preceptor.label_cli import add_label
 from preceptor.printable import printable
 from preceptor.prompts import add_prompts
@@ -92,9 +95,13 @@ def build_parser() -> argparse.ArgumentParser:
         if name == "data":
             stage.epilog = "See also: preceptor data inspect FILE, which prints what a file holds."
             _add_inspect(verbs)
+        if name == "evaluate":
+            add_benchmarks(stage, lambda options: stage_verb("evaluate", options), _start_torch)
     add_prompts(verbs)
     _add_chat(verbs)
     add_attention(verbs)
+    add_compare(verbs)
+    add_judge(verbs, _start_torch)
     add_export(verbs)
     add_feedback(verbs)
     add_label(verbs)
@@ -112,6 +119,13 @@ def _common(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--seed", type=int, help="seed (default: the recipe's)")
     parser.add_argument("--quiet", action="store_true", help="show no progress")
+    parser.add_argument(
+        "--log",
+        action="append",
+        default=[],
+        metavar="LOGGER",
+        help="send the metrics to tensorboard, wandb, mlflow or trackio too; repeat",
+    )
     parser.add_argument("--threads", type=int, help="CPU threads (default: one a core)")
 
 
@@ -146,8 +160,13 @@ def _add_serve(verbs: Any) -> None:
         "serve", help="serve models over the OpenAI-compatible API", description=serve_verb.__doc__
     )
     serve.add_argument(
-        "--model", action="append", required=True, metavar="MODEL", help="a directory, a GGUF file or a hub id; repeat"
+        "--model",
+        action="append",
+        required=True,
+        metavar="[NAME=]MODEL",
+        help="a directory, a GGUF file or a hub id, and what clients call it; repeat",
     )
+    serve.add_argument("--reward", metavar="MODEL", help="a reward model, which best_of in a request needs")
     serve.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine only)")
     serve.add_argument("--port", type=int, default=8001, help="port to listen on; 0 takes a free one (default: 8001)")
     serve.add_argument("--threads", type=int, help="CPU threads (default: one a core)")
@@ -179,12 +198,14 @@ def run_verb(options: argparse.Namespace) -> None:
     from preceptor.recipe import Recipe
     from preceptor.results import show_results
     from preceptor.run import run
+    from preceptor.training.loggers import open_loggers
     from preceptor.training.progress import Progress
 
     recipe = Recipe.load(options.recipe, _overrides(options))
     out = options.out or Path("runs") / recipe.name
     stages = {name: stage_function(name) for name in STAGES}
-    summary = run(recipe, out, Progress(quiet=options.quiet), stages)
+    with open_loggers(options.log, out) as loggers:
+        summary = run(recipe, out, Progress(quiet=options.quiet, loggers=loggers), stages)
     show_results(summary, out)
 
 
@@ -196,6 +217,7 @@ def stage_verb(name: str, options: argparse.Namespace) -> None:
     _start_torch(options.threads)
     from preceptor.alone import run_alone
     from preceptor.recipe import Recipe
+    from preceptor.training.loggers import open_loggers
     from preceptor.training.progress import Progress
 
     set_by_options = [f"{one.key}={json.dumps(value)}" for one, value in given.items() if one.key]
@@ -205,7 +227,9 @@ def stage_verb(name: str, options: argparse.Namespace) -> None:
     inputs = {one.name: (files | models)[one.name] for one in verb.arguments if not one.key} | tables
     outs = {out: getattr(options, out) for out in ("out", *verb.more_outs)}
     config = getattr(recipe, verb.table or name)
-    summary = run_alone(stage_function(name), name, config, recipe, inputs, outs, Progress(quiet=options.quiet))
+    with open_loggers(options.log, options.out) as loggers:
+        progress = Progress(quiet=options.quiet, loggers=loggers)
+        summary = run_alone(stage_function(name), name, config, recipe, inputs, outs, progress)
     print(json.dumps(summary, indent=2, ensure_ascii=False))
 
 
@@ -245,10 +269,19 @@ def serve_verb(options: argparse.Namespace) -> None:
     """Serve models over the OpenAI-compatible API, until Ctrl-C."""
     check_port(options.port)
     _start_torch(options.threads)
+    from preceptor.serving.names import name_models
     from preceptor.serving.serve import serve
 
-    models = [_model(name) for name in options.model]
-    serve(models, options.host, options.port, lambda line: print(line, flush=True), options.store)
+    models = {name: _model(model) for name, model in name_models(options.model).items()}
+    reward = None if options.reward is None else _model(options.reward)
+    serve(
+        models,
+        options.host,
+        options.port,
+        lambda line: print(line, flush=True),
+        reward=reward,
+        database=options.store,
+    )
 
 
 def _start_torch(threads: int | None) -> None:

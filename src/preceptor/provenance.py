@@ -23,6 +23,7 @@ from preceptor.files import read_json, write_json
 
 LIBRARIES = ("torch", "numpy", "tokenizers", "safetensors", "pydantic")
 WEIGHTS = "model.safetensors"
+TOLD = ("metrics.jsonl", "provenance.json", "README.md")
 
 
 def provenance(
@@ -99,7 +100,7 @@ def content_hash(path: Path) -> str:
     """SHA-256 of a file; of a directory, that of the files that a stage reads from it.
 
     A model is its weights, a tokenizer its table; any other directory, such as a model in shards, is all the files
-    in it, without hidden ones, metrics and provenance.
+    in it, without hidden ones and what is only told about them: metrics, provenance, the card.
     """
     in_shards = any(path.glob("*.safetensors.index.json"))
     for name in (WEIGHTS, "tokenizer.json"):
@@ -112,7 +113,7 @@ def content_hash(path: Path) -> str:
     digest = hashlib.sha256()
     for file_path in sorted(path.rglob("*")):
         hidden = any(part.startswith(".") for part in file_path.relative_to(path).parts)
-        if file_path.is_file() and not hidden and file_path.name not in ("metrics.jsonl", "provenance.json"):
+        if file_path.is_file() and not hidden and file_path.name not in TOLD:
             digest.update(f"{file_path.relative_to(path).as_posix()}\0{content_hash(file_path)}\n".encode())
     return digest.hexdigest()
 

@@ -8,7 +8,7 @@ Arrays are (prompts,) or (prompts, samples).
 
 import math
 from collections.abc import Callable
-from typing import TypedDict
+from typing import TypedDict, TypeGuard
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -46,6 +46,11 @@ class Share(TypedDict):
     low: float
     high: float
     n: int
+
+
+def is_number(value: object) -> TypeGuard[float]:
+    """A finite int or float; true and false are not numbers here."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def win_rate(scores_a: ArrayLike, scores_b: ArrayLike, seed: int, resamples: int = 2000) -> WinRate:

@@ -103,6 +103,7 @@ def test_both_orders_are_asked_and_a_habit_of_places_becomes_a_tie(fake: Fake, t
     asked = [json.loads(body["messages"][1]["content"])["outputs"] for body in fake.bodies]
     assert asked == [{"A": "x", "B": "xx", "C": "xxx"}, {"A": "xxx", "B": "xx", "C": "x"}]
     assert judged.rankings[0].ranks == [1, 1, 1] and judged.same_both_ways == 0.0
+    assert judged.first_place == 1.0  # it took whatever was shown first
     assert fake.bodies[0]["messages"][0]["content"].startswith("Be just.")
 
 

@@ -207,3 +207,32 @@ def test_a_model_without_direction_and_a_diverged_one_are_refused(model: Transfo
     diverged.norm.weight.data.fill_(float("nan"))
     with pytest.raises(InputError, match="not finite"):
         generate(diverged, [[3]], sampling, eos_id=EOS, pad_id=PAD)
+
+
+@pytest.mark.parametrize("max_slots", [1, 3])
+def test_likely_tokens_are_the_models_own_for_those_who_ask(model: Transformer, max_slots: int) -> None:
+    """Rows of all kinds share the steps, end at different times, and move into gaps."""
+    sampling = SamplingConfig(temperature=1.7, top_k=20, max_new_tokens=9)
+    engine = Engine(model, eos_id=EOS, pad_id=PAD, max_slots=max_slots)
+    wanted = [None, 2, 0, None, 4, 100]
+    tickets = [
+        engine.submit(prompt, sampling, key=(index,), alternatives=count)[0]
+        for index, (prompt, count) in enumerate(zip(RAGGED, wanted, strict=True))
+    ]
+    made: dict[int, Generation] = {}
+    while engine.busy:
+        made |= engine.step()
+    plain = generate(model, RAGGED, sampling, eos_id=EOS, pad_id=PAD)
+    assert_same([made[ticket] for ticket in tickets], [one for (one,) in plain])
+    for ticket, count in zip(tickets, wanted, strict=True):
+        one = made[ticket]
+        if count is None:
+            assert one.likely == []
+            continue
+        with torch.no_grad():
+            logits = model(torch.tensor([one.prompt + one.ids]))[0, len(one.prompt) - 1 : -1]
+        for token, row_V, likely in zip(one.ids, logits.log_softmax(-1), one.likely, strict=True):
+            assert likely.logprob == pytest.approx(row_V[token].item(), abs=1e-4)
+            best = row_V.topk(min(count, len(row_V)))
+            assert [value for _, value in likely.top] == pytest.approx(best.values.tolist(), abs=1e-4)
+            assert [row_V[token].item() for token, _ in likely.top] == pytest.approx(best.values.tolist(), abs=1e-4)

@@ -1,44 +1,14 @@
 """The chat API through OpenAI's own client, over a real socket, with a tiny random model."""
 
-import socket
 import time
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from threading import Thread
 from typing import Any
 
 import httpx2
 import openai
 import pytest
 
-from preceptor.models.transformer import Transformer
-from preceptor.serving.serve import uvicorn_server
 from preceptor.serving.worker import Worker
-from preceptor.text.tokenizer import Tokenizer
-
-
-@pytest.fixture
-def worker(tiny_model: Callable[..., Transformer], tiny_tokenizer: Tokenizer) -> Worker:
-    return Worker(tiny_model(max_position_embeddings=512), tiny_tokenizer, slots=4, waiting=4)
-
-
-@pytest.fixture
-def url(worker: Worker) -> Iterator[str]:
-    server = uvicorn_server({"tiny": worker})
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        thread = Thread(target=server.run, args=([listener],), daemon=True)
-        thread.start()
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
-        server.should_exit = True
-        thread.join(30)
-    worker.close()
-    assert not thread.is_alive()
-
-
-@pytest.fixture
-def client(url: str) -> Iterator[openai.OpenAI]:
-    with openai.OpenAI(base_url=url, api_key="none", max_retries=0, timeout=60) as client:
-        yield client
 
 
 def ask(client: openai.OpenAI, text: str = "hello", **more: Any) -> Any:

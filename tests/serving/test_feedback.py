@@ -39,7 +39,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 @pytest.fixture
 def client(worker: Worker, store: Store) -> Iterator[TestClient]:
-    with TestClient(create_app({"tiny": worker, "twin": worker}, store)) as client:
+    with TestClient(create_app({"tiny": worker, "twin": worker}, store=store)) as client:
         yield client
 
 
@@ -47,6 +47,7 @@ def client(worker: Worker, store: Store) -> Iterator[TestClient]:
 def token(client: TestClient) -> str:
     text = client.get("/v1/feedback/consent?language=zh-Hans").json()
     assert text["collecting"] and text["given"] is None and "撤回" in text["text"]
+    assert client.get("/v1/feedback/consent?language=%1B").json()["language"] == "en"
     return str(client.post("/v1/feedback/consent", json={"version": text["version"]}).json()["token"])
 
 
@@ -160,7 +161,7 @@ def test_other_sites_and_floods_are_kept_out(
     assert client.delete("/v1/feedback/consent").status_code == 401  # the header makes a browser ask first
     for name, limit in (("PROMPTS_A_DAY", 1), ("JUDGEMENTS_A_MINUTE", 1), ("CONSENTS_AN_HOUR", 0)):
         monkeypatch.setattr(collecting, name, limit)
-    with TestClient(create_app({"tiny": worker}, store)) as small:
+    with TestClient(create_app({"tiny": worker}, store=store)) as small:
         answer, ((reply, _),) = ask(small, token)
         assert answer.headers["Preceptor-Kept"] == "yes"
         assert ask(small, token, "again")[0].headers["Preceptor-Kept"] == "no"

@@ -20,7 +20,8 @@ from preceptor.models.transformer import Transformer
 from preceptor.recipe import Recipe
 from preceptor.run import run
 from preceptor.stages import foundations as stage
-from preceptor.stages.foundations import FoundationsConfig, batch_of, foundations, new_networks
+from preceptor.stages.copying import repeating_rows
+from preceptor.stages.foundations import FoundationsConfig, foundations, new_networks
 from preceptor.stages.pretrain import count
 from preceptor.text.tokenizer import Tokenizer
 from preceptor.training.loop import CHECKPOINT
@@ -28,7 +29,15 @@ from preceptor.training.progress import Progress
 from preceptor.verbs import STAGES, stage_function
 
 SMALL = FoundationsConfig(
-    tokens=48 * 16 * 12, batch_rows=16, copy_alphabet=32, heldout_rows=8, copies=4, resamples=20, optimizer="adamw"
+    tokens=48 * 16 * 12,
+    batch_rows=16,
+    copy_tokens=64 * 8 * 5,
+    copy_batch_rows=8,
+    copy_alphabet=32,
+    heldout_rows=8,
+    copies=4,
+    resamples=20,
+    optimizer="adamw",
 )
 SETS = [
     "data.atlas.countries=20",
@@ -55,6 +64,8 @@ SETS = [
     "foundations.tokens=4000",
     "foundations.heldout_rows=16",
     "foundations.copies=4",
+    "foundations.copy_tokens=2000",
+    "foundations.copy_batch_rows=8",
     "foundations.resamples=20",
 ]
 
@@ -71,19 +82,17 @@ def test_the_three_are_of_one_size(toy: Any, shape: dict[str, int]) -> None:
     assert abs(sizes["lstm"] / sizes["causal"] - 1) < 0.02
 
 
-def test_a_batch_holds_text_and_copies_and_depends_on_its_step_alone(toy: Any) -> None:
-    rows = torch.randint(7, 40, (50, 24), generator=torch_rng(0, "rows"))
+def test_rows_repeat_themselves_and_depend_on_their_step_alone() -> None:
     alphabet = list(range(100, 132))
-    ids = batch_of(SMALL, rows, alphabet, toy.text, step=3, seed=0)
-    assert torch.equal(ids, batch_of(SMALL, rows, alphabet, toy.text, step=3, seed=0))
-    assert not torch.equal(ids, batch_of(SMALL, rows, alphabet, toy.text, step=4, seed=0))
-    known = {tuple(row) for row in rows.tolist()}
-    assert [tuple(row) in known for row in ids.tolist()] == [True] * 12 + [False] * 4
-    for first, *rest in ids[12:].tolist():
-        assert first == toy.text.bos_id
-        assert set(rest) <= set(alphabet)
-        distances = [d for d in range(4, 12) if rest[d:] == rest[:-d]]
-        assert distances, "a segment comes again"
+    rows = repeating_rows(40, alphabet, 1, seed=0, step=3)
+    assert rows.shape == (40, 64)
+    assert torch.equal(rows, repeating_rows(40, alphabet, 1, seed=0, step=3))
+    assert not torch.equal(rows, repeating_rows(40, alphabet, 1, seed=0, step=4))
+    found = []
+    for first, *rest in rows.tolist():
+        assert first == 1 and set(rest) <= set(alphabet)
+        found.append(next(distance for distance in range(1, 32) if rest[distance:] == rest[:-distance]))
+    assert min(found) == 4 and max(found) > 20 and sum(distance < 11 for distance in found) > 10
 
 
 def test_the_masked_loss_is_of_hidden_tokens_alone(toy: Any) -> None:
@@ -115,11 +124,11 @@ def test_a_stage_that_was_stopped_ends_in_the_same_weights(
     assert (tmp_path / "parts/causal" / CHECKPOINT).exists()
     monkeypatch.undo()
     again = foundations(SMALL, **inputs(toy), out=tmp_path / "parts", seed=0, progress=toy.progress)
-    for name in ("lstm", "causal", "masked"):
+    for name in ("lstm", "causal", "masked", "copies/lstm", "copies/causal"):
         one, other = (tmp_path / part / name / "model.safetensors" for part in ("whole", "parts"))
         assert one.read_bytes() == other.read_bytes(), name
         assert not (tmp_path / "parts" / name / CHECKPOINT).exists()
-    assert again["by_position"] == whole["by_position"]
+    assert again["by_position"] == whole["by_position"] and again["copies"] == whole["copies"]
 
 
 def test_too_little_text_and_too_large_an_alphabet_are_clear_errors(toy: Any, tmp_path: Path) -> None:
@@ -192,7 +201,7 @@ def test_the_recipe_trains_measures_and_reports(finished: Path) -> None:
     results = json.loads((finished / "foundations/foundations.json").read_text())
     assert set(results["parameters"]) == {"lstm", "causal", "masked"}
     assert [row["first"] for row in results["by_position"]] == [1, 2, 4, 8, 16]
-    assert [row["distance"] for row in results["copies"]] == [4, 8, 15]
+    assert [row["distance"] for row in results["copies"]] == [4, 8, 16, 31]
     assert [row["length"] for row in results["by_length"]] == [2, 4, 8, 16]
     assert all(speed > 0 for speed in results["tokens_per_second"].values())
     for guess in results["fill_in"]["guesses"].values():

@@ -20,13 +20,14 @@ from pydantic import Field
 
 from preceptor.config import Config
 from preceptor.errors import InputError
-from preceptor.feedback.pairs import dense_ranks, pairs_from_ranks
+from preceptor.feedback.pairs import FIRST, SECOND, TIE, dense_ranks, pairs_from_ranks
 from preceptor.feedback.schema import Ranking, Sample
 
 if TYPE_CHECKING:
     import httpx2
 
 SOURCE = "synthetic"
+FIRST_WON = {FIRST: 1.0, TIE: 0.5, SECOND: 0.0}
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 ATTEMPTS = 3  # at an answer that is a ranking
 PATIENCE = 6  # tries at an endpoint that is away or busy, 1, 2, 4... seconds apart
@@ -62,6 +63,7 @@ class Judged:
     skipped: int  # samples for which no answer was a ranking
     malformed: int  # answers that were none
     same_both_ways: float | None  # share of pairs on which both orders agree; None without any
+    first_place: float | None  # how often the output that was shown first is preferred; .5 favours no place
 
 
 def judge(
@@ -89,17 +91,21 @@ def judge(
             for job in jobs:
                 job.cancel()
             raise
-    rankings, alike = [], []
+    rankings, alike, first = [], list[bool](), list[float]()
     for sample, ranks in zip(samples, both, strict=True):
         if ranks is None:
             continue
         one, other = (pairs_from_ranks(ranked) for ranked in ranks)
         alike += [one[pair] == other[pair] for pair in one]
+        first += [FIRST_WON[judgement] for judgement in one.values()]
+        first += [
+            1 - FIRST_WON[judgement] for judgement in other.values()
+        ]  # there the second of a pair was shown first
         together = dense_ranks([-(a + b) for a, b in zip(*ranks, strict=True)])
         said = sample.model_dump(include=set(Sample.model_fields))
         rankings.append(Ranking(**said, ranks=together, labeler=f"{SOURCE}/{config.model}", source=SOURCE))
-    share = sum(alike) / len(alike) if alike else None
-    return Judged(rankings, len(samples) - len(rankings), endpoint.malformed, share)
+    share, place = (sum(shares) / len(shares) if shares else None for shares in (alike, first))
+    return Judged(rankings, len(samples) - len(rankings), endpoint.malformed, share, place)
 
 
 def parse_ranking(text: str, count: int) -> list[int] | None:

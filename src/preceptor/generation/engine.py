@@ -9,7 +9,7 @@ sampled, up to the rounding of the logits.
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -18,6 +18,7 @@ from torch import Tensor
 
 from preceptor.errors import InputError
 from preceptor.generation.decode import Decoder
+from preceptor.generation.likely import Likely, LikelyTokens
 from preceptor.generation.sampling import Sampler, SamplingConfig, uniforms
 from preceptor.keyed import Key
 from preceptor.models.transformer import Transformer
@@ -33,6 +34,7 @@ class Generation:
     ids: list[int]  # the response, with the end token if it came
     logprobs: list[float]  # of each id under the distribution it was drawn from
     finish_reason: FinishReason  # "stop": the end token; "length": the limit or the context
+    likely: list[Likely] = field(default_factory=list)  # of each id, if it was asked for
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,8 @@ class _Sample:
     key: tuple[Key, ...]
     index: int  # which of the prompt's samples
     limit: int  # most tokens it may get
+    alternatives: int | None  # how many likely tokens are noted beside each drawn one; None: not even its own
+    likely: list[Likely] = field(default_factory=list)
 
 
 class Engine:
@@ -78,6 +82,7 @@ class Engine:
         self._samples: list[_Sample | None] = []
         self._gaps: list[int] = []
         self._sampler: Sampler | None = None
+        self._asking: list[int] = []  # slots whose likely tokens are noted
         self._slots = np.arange(max_slots)
         self._tokens = np.zeros(max_slots, dtype=np.int64)  # what each row is fed next
         self._positions = np.zeros(max_slots, dtype=np.int64)  # and where that stands
@@ -95,15 +100,25 @@ class Engine:
         return bool(self._queue) or len(self._gaps) < len(self._samples)
 
     def submit(
-        self, prompt: Sequence[int], sampling: SamplingConfig, *, samples: int = 1, key: Sequence[Key] = ()
+        self,
+        prompt: Sequence[int],
+        sampling: SamplingConfig,
+        *,
+        samples: int = 1,
+        key: Sequence[Key] = (),
+        alternatives: int | None = None,
     ) -> list[int]:
-        """Queue ``samples`` responses to a prompt and give their tickets. ``key`` names their noise."""
+        """Queue ``samples`` responses to a prompt and give their tickets. ``key`` names their noise.
+
+        With ``alternatives``, the model's own log-probability of each token is noted, and that many likeliest
+        tokens beside it (:attr:`Generation.likely`).
+        """
         check_prompt(prompt, self.capacity)
         limit = min(self.capacity - len(prompt), sampling.max_new_tokens)
         tickets = list(range(self._tickets, self._tickets + samples))
         self._tickets += samples
         for index, ticket in enumerate(tickets):
-            self._queue.append(_Sample(ticket, tuple(prompt), sampling, tuple(key), index, limit))
+            self._queue.append(_Sample(ticket, tuple(prompt), sampling, tuple(key), index, limit, alternatives))
         return tickets
 
     def cancel(self, ticket: int) -> None:
@@ -121,6 +136,12 @@ class Engine:
         count = self._counts[slot]
         return self._ids[slot, :count].tolist(), self._logprobs[slot, :count].tolist()
 
+    def likely_so_far(self, ticket: int) -> list[Likely]:
+        """What was noted of the tokens of a response that is still in the making and asked for it."""
+        slot = self._slot_of(ticket)
+        sample = None if slot is None else self._samples[slot]
+        return [] if sample is None else sample.likely
+
     @torch.inference_mode()
     def step(self) -> dict[int, Generation]:
         """One more token for every row; the responses that are complete with it, by ticket."""
@@ -134,18 +155,24 @@ class Engine:
         if self._sampler is None:
             rows = [sample.sampling for sample in self._samples if sample is not None]
             self._sampler = Sampler(rows, self._decoder.device)
+            self._asking = [i for i, one in enumerate(self._samples) if one and one.alternatives is not None]
         device = self._decoder.device
         slots, counts, fed = self._slots[:count], self._counts[:count], self._tokens[:count]
         noise = torch.from_numpy(self._noise[slots, counts]).to(device)
         tokens, positions = torch.from_numpy(fed).to(device), torch.from_numpy(self._positions[:count]).to(device)
         reach = int(self._positions[:count].max()) + 1
-        drawn, logprobs = self._sampler.draw(self._decoder.step(tokens, positions, reach), noise)
+        logits = self._decoder.step(tokens, positions, reach)
+        likely = self._likely(logits) if self._asking else None
+        drawn, logprobs = self._sampler.draw(logits, noise)
         fed[:] = drawn.cpu().numpy()
         self._ids[slots, counts] = fed
         host_logprobs = logprobs.cpu().numpy()
         if not np.isfinite(host_logprobs).all():
             raise InputError("the model computes values that are not finite; its weights are damaged or it diverged")
         self._logprobs[slots, counts] = host_logprobs
+        if likely is not None:
+            for slot, noted in zip(self._asking, likely.of(drawn), strict=True):
+                self._sample_in(slot).likely.append(noted)
         counts += 1
         self._positions[:count] += 1
         ended = counts == self._limits[:count]
@@ -153,17 +180,25 @@ class Engine:
             ended |= fed == eos_id
         return self._retire(np.flatnonzero(ended).tolist()) if ended.any() else {}
 
+    def _likely(self, logits: Tensor) -> LikelyTokens:
+        return LikelyTokens(logits, self._asking, [self._sample_in(slot).alternatives or 0 for slot in self._asking])
+
+    def _sample_in(self, slot: int) -> _Sample:
+        sample = self._samples[slot]
+        assert sample is not None
+        return sample
+
     def _retire(self, slots: list[int]) -> dict[int, Generation]:
         """Take complete responses out of their slots."""
         finished = {}
         for slot in slots:
-            sample, count = self._samples[slot], self._counts[slot]
-            assert sample is not None
+            sample, count = self._sample_in(slot), self._counts[slot]
             finished[sample.ticket] = Generation(
                 prompt=list(sample.prompt),
                 ids=self._ids[slot, :count].tolist(),
                 logprobs=self._logprobs[slot, :count].tolist(),
                 finish_reason="stop" if self._tokens[slot] in self.eos_ids else "length",
+                likely=sample.likely,
             )
             self._vacate(slot)
         return finished

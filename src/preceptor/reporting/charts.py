@@ -8,9 +8,10 @@ from markupsafe import Markup
 
 from preceptor.reporting import plots
 from preceptor.reporting.plots import Measured, Series, model_name
-from preceptor.reporting.read import StageRecord, is_number
+from preceptor.reporting.read import StageRecord
 from preceptor.reporting.svg import BLUE, GREEN, GREY, ORANGE, PINK
 from preceptor.reporting.tables import REWARD_ROWS, comparison_name, policies
+from preceptor.statistics import is_number
 
 Figures = Mapping[str, Any]
 

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from preceptor.reporting.read import Row, is_number
+from preceptor.reporting.read import Row
+from preceptor.statistics import is_number
 
 SPREAD = 10  # prompts spread over the kinds
 EXTREMES = 5  # prompts where the newest model gains most, and as many where it loses most

@@ -19,20 +19,13 @@ def render_page(record: RunRecord) -> str:
     The template escapes every value; the only markup that passes is the SVG of our own charts, and
     Matplotlib escapes the text in those.
     """
-    environment = Environment(
-        loader=PackageLoader("preceptor.reporting", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     evaluation = record.evaluation
     context: dict[str, Any] = {
         "name": record.summary.get("name") or record.name,
         "record": record,
         "evaluation": evaluation,
         "tiles": tables.tiles(evaluation),
-        "judge": JUDGES.get(evaluation.get("judge", ""), str(evaluation.get("judge", ""))),
+        "judge": tables.judge_name(evaluation),
         "helpfulness": (charts.helpfulness_chart(evaluation), tables.helpfulness_table(evaluation)),
         "truthfulness": (charts.truthfulness_charts(evaluation), tables.truthfulness_table(evaluation)),
         "harmlessness": (charts.harmlessness_chart(evaluation), tables.harmlessness_table(evaluation)),
@@ -41,7 +34,6 @@ def render_page(record: RunRecord) -> str:
         "sources": tables.sources_table(evaluation),
         "calibration": (charts.calibration_chart(evaluation), evaluation.get("reward", {}).get("calibration", {})),
         "drift": tables.drift_table(evaluation),
-        "colours": {"light": svg.LIGHT, "dark": svg.DARK},
         "foundations": foundations.section(record.foundations),
         "frontiers": _frontiers(record),
         "stages": [charts.stage_charts(stage) for stage in record.stages if stage.metrics],
@@ -55,10 +47,20 @@ def render_page(record: RunRecord) -> str:
         "percent": tables.percent,
     }
     context |= _examples(record)
-    return environment.get_template("report.html.j2").render(context)
+    return render("report.html.j2", context)
 
 
-JUDGES = {"gold": "gold rubric"}
+def render(template: str, context: dict[str, Any]) -> str:
+    """A template of ours with every value escaped; the colours of the charts are there as ``colours``."""
+    environment = Environment(
+        loader=PackageLoader("preceptor.reporting", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals["colours"] = {"light": svg.LIGHT, "dark": svg.DARK}
+    return environment.get_template(template).render(context)
 
 
 def _frontiers(record: RunRecord) -> list[charts.Frontier]:

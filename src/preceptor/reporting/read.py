@@ -1,13 +1,13 @@
 """What a run directory holds, as the report needs it. Whatever is missing is simply absent."""
 
 import json
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any
 
 from preceptor.files import read_json
+from preceptor.statistics import is_number
 
 Row = dict[str, Any]
 
@@ -72,11 +72,6 @@ class RunRecord:
     foundations: Row = field(default_factory=dict)
     stages: list[StageRecord] = field(default_factory=list)
     responses: list[Row] = field(default_factory=list)
-
-
-def is_number(value: object) -> TypeGuard[float]:
-    """A finite int or float; true and false are not numbers here."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def read_run(run: Path) -> RunRecord:

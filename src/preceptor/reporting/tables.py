@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from preceptor.reporting.plots import model_name
-from preceptor.reporting.read import RunRecord, is_number
+from preceptor.reporting.read import RunRecord
+from preceptor.statistics import is_number
 
 Figures = Mapping[str, Any]
 
@@ -64,6 +65,12 @@ def comparison_name(key: str) -> str:
     """ "ppo_vs_sft" as "PPO over SFT"."""
     new, _, old = key.partition("_vs_")
     return f"{model_name(new)} over {model_name(old)}"
+
+
+def judge_name(evaluation: Figures) -> str:
+    """Who said which answer is better, in words; empty if nobody did."""
+    judge = str(evaluation.get("judge", ""))
+    return "gold rubric" if judge == "gold" else judge
 
 
 def policies(evaluation: Figures) -> list[str]:

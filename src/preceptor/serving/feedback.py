@@ -2,9 +2,9 @@
 
 from asyncio import to_thread
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
-from fastapi import APIRouter, FastAPI, Query, Request
+from fastapi import APIRouter, FastAPI, Request
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -15,9 +15,10 @@ from preceptor.feedback.store.chats import Kept, Said, Thumb, compare, demonstra
 from preceptor.feedback.store.errors import ForbiddenError, NotFoundError, StaleError
 from preceptor.feedback.store.participants import TEXT, Consent, agree, find_consent, withdraw_consent
 from preceptor.feedback.store.published import published
-from preceptor.serving.bodies import read_body
+from preceptor.feedback.store.words import findable
+from preceptor.serving.bodies import described, read_body
 from preceptor.serving.collecting import CONSENT, MAX_TOKEN, Collector, Listener
-from preceptor.serving.refusals import RefusalError
+from preceptor.serving.refusals import ErrorBody, RefusalError
 
 STATUSES: tuple[tuple[type[InputError], int], ...] = ((NotFoundError, 404), (ForbiddenError, 403), (StaleError, 409))
 PATH = "/v1/feedback"
@@ -62,6 +63,21 @@ class Rewritten(_Strict):
     text: str
 
 
+FEEDBACK_BODIES: tuple[type[BaseModel], ...] = (Agreement, Thumbed, Compared, Rewritten)
+REFUSALS: dict[int | str, dict[str, Any]] = {
+    400: {"model": ErrorBody, "description": "The body says something that makes no sense; the message names it."},
+    401: {"model": ErrorBody, "description": "The token is missing."},
+    403: {"model": ErrorBody, "description": "There is no consent to the latest text."},
+    404: {"model": ErrorBody, "description": "No such reply, or nobody has this token."},
+    409: {"model": ErrorBody, "description": "It came too late: there is a newer text, or another judgement."},
+    413: {"model": ErrorBody, "description": "The body is too long."},
+    415: {"model": ErrorBody, "description": "The body is not sent as JSON."},
+    422: {"model": ErrorBody, "description": "It cannot be kept; the message says why."},
+    429: {"model": ErrorBody, "description": "Too much at once; try again."},
+    503: {"model": ErrorBody, "description": "The store is busy; try again."},
+}
+
+
 def mount_feedback(app: FastAPI, store: Store | None) -> None:
     """Keep chats in a store, for those who agree. Without one, say that nothing is kept."""
     if store is None:
@@ -77,21 +93,20 @@ def mount_feedback(app: FastAPI, store: Store | None) -> None:
 
 
 def _routes(collector: Collector) -> APIRouter:
-    router, store = APIRouter(prefix=PATH), collector.store
+    router, store = APIRouter(prefix=PATH, responses=REFUSALS), collector.store
 
     @router.get("/consent")
-    async def read_consent(
-        request: Request, language: Annotated[str, Query(max_length=20, pattern="^[A-Za-z-]*$")] = "en"
-    ) -> dict[str, Any]:
+    async def read_consent(request: Request, language: str = "en") -> dict[str, Any]:
         """The text as it is now, and what the bearer of the token agreed to."""
-        text = await _answer(lambda: published(store, TEXT, language=language))
+        spoken = language if findable(language) else "en"
+        text = await _answer(lambda: published(store, TEXT, language=spoken))
         assert text is not None  # the collector has published one
         token = _token(request, needed=False)
         given = await _answer(lambda: find_consent(store, token)) if token else None
         shown = {"version": text.version, "language": text.language, "text": text.text}
         return {"collecting": True, **shown, "given": given and _given(given)}
 
-    @router.post("/consent")
+    @router.post("/consent", openapi_extra=described(Agreement))
     async def give_consent(request: Request) -> dict[str, Any]:
         """Agree to the latest text; the token is the key to all that is kept from now on."""
         body = await read_body(request, Agreement)
@@ -113,19 +128,19 @@ def _routes(collector: Collector) -> APIRouter:
         kept = await _answer(lambda: act(token, replies))
         return {"judgement": kept.judgement, "repeated": kept.repeated}
 
-    @router.post("/thumbs")
+    @router.post("/thumbs", openapi_extra=described(Thumbed))
     async def thumbs(request: Request) -> Any:
         """A thumb for a reply: a rating."""
         body = await read_body(request, Thumbed)
         return await keep(request, [body.reply], lambda token, said: rate(store, token, said[0], body.thumb))
 
-    @router.post("/comparisons")
+    @router.post("/comparisons", openapi_extra=described(Compared))
     async def comparisons(request: Request) -> Any:
         """A choice between two replies: a ranking."""
         body = await read_body(request, Compared)
         return await keep(request, body.replies, lambda token, said: compare(store, token, said, body.preferred))
 
-    @router.post("/demonstrations")
+    @router.post("/demonstrations", openapi_extra=described(Rewritten))
     async def demonstrations(request: Request) -> Any:
         """A reply written anew: a demonstration."""
         body = await read_body(request, Rewritten)

@@ -2,15 +2,32 @@
 
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+
+
+class Problem(BaseModel):
+    """What is wrong."""
+
+    message: str
+    type: str
+    param: str | None  # the field that is to blame
+    code: str | None
+
+
+class ErrorBody(BaseModel):
+    """The body of every refusal."""
+
+    error: Problem
 
 
 class RefusalError(Exception):
-    """A request that gets no reply; ``param`` is the field that is to blame."""
+    """A request that gets no reply."""
 
     def __init__(self, status: int, message: str, *, code: str | None = None, param: str | None = None) -> None:
         kind = "invalid_request_error" if status < 429 else "rate_limit_error" if status == 429 else "server_error"
         self.status, self.headers = status, {"Retry-After": "1"} if status == 429 else {}
-        self.body = {"error": {"message": message, "type": kind, "param": param, "code": code}}
+        self.body = ErrorBody(error=Problem(message=message, type=kind, param=param, code=code)).model_dump()
 
 
 def failed() -> RefusalError:
@@ -18,9 +35,19 @@ def failed() -> RefusalError:
     return RefusalError(503, "the model has failed; the server must be started again")
 
 
+def full() -> RefusalError:
+    """What is said when there is no room for a request now."""
+    return RefusalError(429, "the server has as many requests as it can take; try again in a second")
+
+
 def handle_refusals(app: FastAPI) -> None:
-    """Make answers of the refusals that routes raise."""
+    """Make answers of the refusals that routes raise, and of requests that no route is for."""
 
     @app.exception_handler(RefusalError)
     async def refuse(_: Request, refusal: RefusalError) -> Response:
         return JSONResponse(refusal.body, refusal.status, refusal.headers)
+
+    @app.exception_handler(HTTPException)
+    async def no_route(_: Request, error: HTTPException) -> Response:
+        refusal = RefusalError(error.status_code, str(error.detail))
+        return JSONResponse(refusal.body, refusal.status, error.headers)

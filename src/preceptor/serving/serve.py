@@ -1,48 +1,50 @@
 """Serving models with uvicorn: one process, one event loop, one engine thread a model."""
 
 import signal
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, closing, nullcontext, suppress
 from pathlib import Path
 
 import uvicorn
 
-from preceptor.errors import InputError
 from preceptor.feedback.store import Store, open_store
-from preceptor.models.checkpoint import open_language_model
+from preceptor.models.checkpoint import load_scalar_model, open_language_model
 from preceptor.models.compute import COMPUTE, place
 from preceptor.serving.api import create_app
+from preceptor.serving.best_of import Judge
 from preceptor.serving.worker import Worker
+from preceptor.text.tokenizer import Tokenizer
 from preceptor.web.listen import listen
 
 SHUTDOWN_SECONDS = 10
 
 
 def serve(
-    directories: Sequence[Path],
+    models: Mapping[str, Path],
     host: str,
     port: int,
     say: Callable[[str], None] = print,
+    *,
+    reward: Path | None = None,
     database: str | None = None,
 ) -> None:
-    """Serve models by the names of their directories, until interrupted.
+    """Serve models by name, until interrupted; ``reward`` is the reward model for ``best_of``.
 
     With a ``database`` it keeps there what people do on the chat page, of those who agree to it.
     """
-    names = [directory.resolve().name for directory in directories]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise InputError(f"--model: two models are called {twice[0]}; rename one of the directories")
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with listen(host, port) as listener, _opened(database) as store:
-        workers = {name: open_worker(directory) for name, directory in zip(names, directories, strict=True)}
-        say(f"serving {', '.join(names)} at http://{host}:{listener.getsockname()[1]}/v1; stop with Ctrl-C")
+        judge = None if reward is None else open_judge(reward)
+        workers = {name: open_worker(directory) for name, directory in models.items()}
+        say(f"serving {', '.join(models)} at http://{host}:{listener.getsockname()[1]}/v1; stop with Ctrl-C")
         if store is not None:
             say(f"what people do is kept in {store.name}, of those who agree")
         with suppress(KeyboardInterrupt):  # uvicorn has finished what was begun, and raises the signal again
-            uvicorn_server(workers, store).run(sockets=[listener])
+            uvicorn_server(workers, judge, store).run(sockets=[listener])
         for worker in workers.values():
             worker.close()
+        if judge is not None:
+            judge.close()
     say("stopped")
 
 
@@ -56,11 +58,18 @@ def open_worker(directory: Path) -> Worker:
     return Worker(place(model, COMPUTE), tokenizer)
 
 
-def uvicorn_server(workers: Mapping[str, Worker], store: Store | None = None) -> uvicorn.Server:
+def open_judge(directory: Path) -> Judge:
+    """A reward model from its directory."""
+    return Judge(place(load_scalar_model(directory), COMPUTE), Tokenizer.load(directory))
+
+
+def uvicorn_server(
+    workers: Mapping[str, Worker], judge: Judge | None = None, store: Store | None = None
+) -> uvicorn.Server:
     """The server, not yet started."""
     return uvicorn.Server(
         uvicorn.Config(
-            create_app(workers, store),
+            create_app(workers, judge, store),
             log_level="warning",
             access_log=False,
             server_header=False,

@@ -11,12 +11,14 @@ class TextStream:
         self._ids: list[int] = []
         self._start = self._read = 0  # ids from start on are decoded again; those up to read have been
         self._held = ""  # decoded, and not given out: a stop string may begin in it
+        self.decoded = 0  # characters so far, given out or not: where the text of the next id begins
         self.stopped = False
 
     def push(self, ids: Sequence[int], *, last: bool) -> str:
         """What can be said after these further ids; ``last`` lets out all that was held."""
         self._ids.extend(ids)
-        self._held += self._decoded(last)
+        new = self._decoded(last)
+        self._held, self.decoded = self._held + new, self.decoded + len(new)
         ends = [at for stop in self._stops if (at := self._held.find(stop)) >= 0]
         if ends:
             self.stopped = True

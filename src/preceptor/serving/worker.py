@@ -9,13 +9,23 @@ import queue
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from threading import Lock, Thread
+from typing import NamedTuple
 
 from preceptor.errors import InputError
 from preceptor.generation.engine import Engine, FinishReason
+from preceptor.generation.likely import Likely
 from preceptor.generation.sampling import SamplingConfig
 from preceptor.models.transformer import Transformer
 from preceptor.serving.text import TextStream
 from preceptor.text.tokenizer import Tokenizer
+
+
+class Chosen(NamedTuple):
+    """A token of a response whose job asks for likely tokens."""
+
+    token: int
+    start: int  # where its text begins in the response's, in characters
+    likely: Likely
 
 
 @dataclass(frozen=True)
@@ -26,6 +36,7 @@ class Piece:
     text: str
     tokens: int  # of the response so far
     finish_reason: FinishReason | None = None
+    chosen: Sequence[Chosen] = ()  # the step's tokens, whether their text is out yet or not
 
 
 class BrokenError(Exception):
@@ -34,14 +45,23 @@ class BrokenError(Exception):
 
 @dataclass(eq=False)
 class Job:
-    """A request: its prompt as token ids, and where its pieces go. Made on the event loop that reads them."""
+    """A request: its prompts as token ids, and where its pieces go. Made on the event loop that reads them.
 
-    prompt: Sequence[int]
+    Of ``each`` samples a prompt, those of the first prompt come first.
+    """
+
+    prompts: Sequence[Sequence[int]]
     sampling: SamplingConfig
-    samples: int = 1
+    each: int = 1
     stops: Sequence[str] = ()
+    alternatives: int | None = None  # see Engine.submit
     pieces: "asyncio.Queue[Piece | BrokenError]" = field(default_factory=asyncio.Queue)
     loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)
+
+    @property
+    def samples(self) -> int:
+        """Responses in all."""
+        return len(self.prompts) * self.each
 
     def tell(self, piece: "Piece | BrokenError") -> None:
         """Hand a piece over to the event loop, from the engine's thread."""
@@ -64,6 +84,7 @@ class Worker:
 
     def __init__(self, model: Transformer, tokenizer: Tokenizer, *, slots: int = 64, waiting: int = 64) -> None:
         self.tokenizer, self.context, self.limit = tokenizer, model.context, slots + waiting
+        self.vocab_size = min(tokenizer.vocab_size, model.config.vocab_size)
         self._engine = Engine(model, eos_id=tokenizer.eos_ids, pad_id=tokenizer.pad_id, max_slots=slots)
         self._responses: dict[int, _Response] = {}
         self._commands: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
@@ -118,7 +139,11 @@ class Worker:
                 job.tell(BrokenError())
 
     def _begin(self, job: Job) -> None:
-        tickets = self._engine.submit(job.prompt, job.sampling, samples=job.samples, key=("serve",))
+        tickets: list[int] = []
+        for prompt in job.prompts:
+            tickets += self._engine.submit(
+                prompt, job.sampling, samples=job.each, key=("serve",), alternatives=job.alternatives
+            )
         for sample, ticket in enumerate(tickets):
             self._responses[ticket] = _Response(job, sample, TextStream(self.tokenizer.decode, job.stops))
 
@@ -130,7 +155,7 @@ class Worker:
         self._engine.cancel(ticket)
         job = self._responses.pop(ticket).job
         if all(response.job is not job for response in self._responses.values()):
-            with self._lock:  # here, since a stream that nobody began to read never releases its job
+            with self._lock:  # before its client has read the end, so that there is room as soon as there can be
                 self._jobs.discard(job)
 
     def _step(self) -> None:
@@ -141,9 +166,13 @@ class Worker:
             if len(ids) == response.read:
                 continue  # it waits for a slot
             new, response.read = ids[response.read :], len(ids)
+            chosen: Sequence[Chosen] = ()
+            if response.job.alternatives is not None:  # a step adds one token
+                likely = done.likely if done else self._engine.likely_so_far(ticket)
+                chosen = (Chosen(new[0], response.text.decoded, likely[-1]),)
             text = response.text.push(new, last=done is not None)
             reason: FinishReason | None = "stop" if response.text.stopped else done.finish_reason if done else None
-            if text or reason:
-                response.job.tell(Piece(response.sample, text, len(ids), reason))
+            if text or reason or chosen:
+                response.job.tell(Piece(response.sample, text, len(ids), reason, chosen))
             if reason:
                 self._forget(ticket)

@@ -27,11 +27,12 @@ from preceptor.evaluation.scoring import reward_scores, sequence_kl
 from preceptor.evaluation.snapshots import snapshots_of
 from preceptor.evaluation.truthfulness import claim_shares
 from preceptor.feedback.schema import Document, Prompt, Ranking
-from preceptor.files import read_jsonl, write_json, write_jsonl
+from preceptor.files import read_jsonl, write_atomic, write_json, write_jsonl
 from preceptor.keyed import numpy_rng
 from preceptor.models.checkpoint import load_scalar_model, open_language_model
 from preceptor.models.compute import COMPUTE, ComputeConfig, place
 from preceptor.models.heads import ScalarModel
+from preceptor.reporting.figures import flat, to_csv
 from preceptor.statistics import mean_with_interval
 from preceptor.text.tokenizer import Tokenizer
 from preceptor.training.progress import Progress, StageProgress
@@ -147,7 +148,7 @@ def evaluate(
     rankings: files of rankings; those of prompts that are not trained on measure the reward model where
         no gold is. In the built-in world fresh comparisons are made instead.
     rankings_train: those that models have learnt from, which a baseline of words learns from too
-    out: gets ``evaluation.json``, ``responses.jsonl`` and ``metrics.jsonl``
+    out: gets ``evaluation.json``, the same figures as ``evaluation.csv``, ``responses.jsonl`` and ``metrics.jsonl``
 
     Returns what ``evaluation.json`` holds. Models are keys; intervals are 95 %, ``low`` to ``high`` over ``n`` prompts:
 
@@ -182,6 +183,7 @@ def evaluate(
         result["reward"] = _reward(study, data, dev, rankings, rankings_train)
         write_jsonl(out / "responses.jsonl", study.rows)
         write_json(out / "evaluation.json", result)
+        write_atomic(out / "evaluation.csv", to_csv({"evaluation": list(flat(result))}, "part"))
     return result
 
 

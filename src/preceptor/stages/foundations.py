@@ -1,10 +1,11 @@
 """Stage: an LSTM, a causal and a masked transformer of one size, on the same tokens, measured beside each other.
 
-rows of text and of copies -> three models, one loop -> loss by position, by length, on copies -> foundations.json
+rows of text -> three models, one loop -> loss by position, by length -> foundations.json
+rows that repeat themselves -> an LSTM and a causal transformer, the same loop -> loss on copies -> foundations.json
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,7 +19,6 @@ from preceptor.errors import InputError
 from preceptor.evaluation.context import (
     Network,
     copy_losses,
-    copy_rows,
     loss_by_length,
     loss_by_position,
     next_token_losses,
@@ -33,6 +33,7 @@ from preceptor.models.compute import COMPUTE, ComputeConfig, place
 from preceptor.models.config import ModelConfig
 from preceptor.models.lstm import LSTM, load_lstm, lstm_of_size, save_lstm
 from preceptor.models.transformer import Transformer
+from preceptor.stages import copying
 from preceptor.stages.corpus import read_corpus
 from preceptor.stages.pretrain import count, mask_tokens
 from preceptor.text.tokenizer import Tokenizer
@@ -53,18 +54,17 @@ class FoundationsConfig(OptimizerConfig):
     tokens: int = Field(1_500_000, ge=1, description="Tokens that each of the three models reads in training.")
     batch_rows: int = Field(16, ge=1, description="Rows of the context's length in one optimizer step.")
     masked_share: float = Field(0.15, gt=0, lt=1, description="Share of tokens hidden from the masked transformer.")
-    copy_share: float = Field(
-        0.25, ge=0, lt=1, description="Share of the rows that hold random tokens over and over, in place of text."
-    )
+    copy_tokens: int = Field(4_000_000, ge=1, description="Tokens that each model of the copy test reads in training.")
+    copy_batch_rows: int = Field(64, ge=1, description="Rows of 64 tokens in one optimizer step of the copy test.")
     copy_alphabet: int = Field(64, ge=2, description="How many tokens of the vocabulary copies are made of.")
     lstm_layers: int = Field(2, ge=1, description="Layers of the LSTM; its width follows from the transformer's size.")
     heldout_rows: int = Field(256, ge=2, description="Held-out rows, at most, that losses are measured on.")
     copies: int = Field(64, ge=2, description="Random segments for each distance of the copy test.")
     resamples: int = Field(1000, ge=10, description="Bootstrap draws for the intervals.")
     optimizer: Literal["adamw", "muon"] = Field(
-        "adamw", description="`muon` knows the matrices of transformers only, so the LSTM keeps AdamW in any case."
+        "muon", description="`muon` knows the matrices of transformers only, so the LSTM keeps AdamW in any case."
     )
-    lr: float = Field(3e-3, gt=0, description="Peak learning rate of AdamW.")
+    lr: float = Field(5e-3, gt=0, description="Peak learning rate of AdamW.")
 
 
 def foundations(
@@ -88,16 +88,26 @@ def foundations(
     rows = _full_rows(read_corpus(corpus, text, length, seed=seed), corpus)
     unseen = _full_rows(read_corpus(heldout, text, length, seed=seed), heldout)[: config.heldout_rows]
     alphabet = _alphabet(config, text, seed)
-    networks = new_networks(config, model, text, seed)
-    for name, network in networks.items():
-        directory = out / name
-        if (directory / "model.safetensors").exists() and not (directory / CHECKPOINT).exists():
-            continue  # it was done before the stage was stopped
-        _place(network, compute)
-        _train(config, name, network, rows, alphabet, text, directory, seed, progress)
-    loaded = {name: _place(_load(name, out / name), compute) for name in NAMES}
+    batch = min(config.batch_rows, len(rows))
+
+    def of_text(step: int) -> Tensor:
+        return rows[torch.as_tensor(batch_at(step, count=len(rows), batch=batch, seed=seed, key="foundations"))]
+
+    def of_copies(step: int) -> Tensor:
+        return copying.repeating_rows(config.copy_batch_rows, alphabet, _start(text), seed, step)
+
+    loaded = {}
+    for name, network in new_networks(config, model, text, seed).items():
+        _train(config, name, _place(network, compute), of_text, config.tokens, text, out / name, seed, progress)
+        loaded[name] = _place(_load(name, out / name), compute)
+    copied = {}
+    for name, network in new_networks(config, copying.SHAPE, text, seed).items():
+        if name != "masked":  # it does not read on from what it has seen
+            place, tokens = out / "copies" / name, config.copy_tokens
+            _train(config, name, _place(network, compute), of_copies, tokens, text, place, seed, progress)
+            copied[str(name)] = _place(_load(name, place), compute)
     with progress.stage("foundations", None) as stage:
-        results = _measure(config, loaded, unseen, alphabet, text, seed)
+        results = _measure(config, loaded, unseen, text, seed) | _copies(config, copied, alphabet, text, seed)
         stage.note("measured loss by position, by length and on copies")
     write_json(out / RESULTS, results)
     return {key: results[key] for key in ("parameters", "tokens", "tokens_per_second", "by_position", "copies")}
@@ -119,47 +129,33 @@ def _train(
     config: FoundationsConfig,
     name: Name,
     network: Network,
-    rows: Tensor,
-    alphabet: list[int],
+    batch_of: Callable[[int], Tensor],
+    tokens: int,
     text: Tokenizer,
     out: Path,
     seed: int,
     progress: Progress,
 ) -> None:
     """The same batches in the same order for every model; what differs is which tokens are predicted."""
-    batch, length = min(config.batch_rows, len(rows)), rows.shape[1]
-    steps = max(1, math.ceil(config.tokens / (batch * length)))
+    if (out / "model.safetensors").exists() and not (out / CHECKPOINT).exists():
+        return  # it was done before the stage was stopped
+    size = batch_of(0).numel()
+    steps = max(1, math.ceil(tokens / size))
     optimizer = Optimizer(network, config)
     state = TrainingState({"model": network}, {"model": optimizer})
 
     def losses(step: int) -> Iterator[Tensor]:
-        ids = batch_of(config, rows, alphabet, text, step, seed)
-        yield _loss(config, name, network, ids, text, torch_rng(seed, "foundations", "mask", step))
+        yield _loss(config, name, network, batch_of(step), text, torch_rng(seed, "foundations", "mask", step))
 
     def do_step(step: int) -> Metrics:
         scale = learning_rate_scale(config, step, steps)
         metrics = optimize(optimizer, losses(step), scale=scale, where=f"foundations {name} step {step}")
-        return metrics | {"tokens": batch * length}
+        return metrics | {"tokens": size}
 
-    with progress.stage(f"foundations: {name}", out) as stage:
+    with progress.stage(f"foundations: {'copies, ' * (out.parent.name == 'copies')}{name}", out) as stage:
         train(state, steps, do_step, checkpoint=out / CHECKPOINT, stage=stage)
     save_lstm(network, out, text) if isinstance(network, LSTM) else save_model(network, out, text)
     (out / CHECKPOINT).unlink(missing_ok=True)
-
-
-def batch_of(
-    config: FoundationsConfig, rows: Tensor, alphabet: list[int], text: Tokenizer, step: int, seed: int
-) -> Tensor:
-    """(B, T) ids of step ``step``: rows of text, and in the last ``copy_share`` of them a segment over and over."""
-    batch, length = min(config.batch_rows, len(rows)), rows.shape[1]
-    ids = rows[torch.as_tensor(batch_at(step, count=len(rows), batch=batch, seed=seed, key="foundations"))]
-    for row in range(batch - round(batch * config.copy_share), batch):
-        draw = numpy_rng(seed, "foundations", "distance", step, row)
-        distance = int(draw.integers(min(4, length // 2), (length - 1) // 2 + 1))
-        (copy,) = copy_rows(1, distance, alphabet, _start(text), seed, step, row)
-        repeats = math.ceil(length / distance)
-        ids[row] = torch.cat([copy[:1], copy[1 : 1 + distance].repeat(repeats)])[:length]
-    return ids
 
 
 def _loss(
@@ -182,17 +178,15 @@ def _measure(
     config: FoundationsConfig,
     networks: dict[Name, Network],
     unseen: Tensor,
-    alphabet: list[int],
     text: Tokenizer,
     seed: int,
 ) -> dict[str, Any]:
-    """All of foundations.json."""
+    """What foundations.json says of the three models of text."""
     masked, causal = networks["masked"], networks["causal"]
     assert isinstance(masked, Transformer) and isinstance(causal, Transformer) and text.mask_id is not None
     trained: dict[str, Network] = {str(name): network for name, network in networks.items()}
     readers = {name: trained[name] for name in ("lstm", "causal")}
     length = unseen.shape[1]
-    distances = sorted({2**power for power in range(2, 12) if 2 ** (power + 1) < length} | {(length - 1) // 2})
     losses = {name: next_token_losses(network, unseen) for name, network in readers.items()}
 
     def step_loss(name: str, ids: Tensor) -> Tensor:
@@ -207,11 +201,25 @@ def _measure(
         "loss": {name: float(values.mean()) for name, values in losses.items()},
         "by_position": loss_by_position(losses, ("lstm", "causal"), seed, config.resamples),
         "by_length": loss_by_length(readers, masked, unseen, text.mask_id, seed, config.resamples),
-        "copies": copy_losses(readers, distances, alphabet, _start(text), config.copies, seed, config.resamples),
-        "copy_alphabet": len(alphabet),
         "tokens_per_second": training_speeds(list(networks), step_loss, unseen[: config.batch_rows]),
         "fill_in": fill_in(readers, masked, blank, text),
         "attention": {"causal": attention_of(causal, blank.ids, text), "masked": attention_of(masked, blank.ids, text)},
+    }
+
+
+def _copies(
+    config: FoundationsConfig, copied: dict[str, Network], alphabet: list[int], text: Tokenizer, seed: int
+) -> dict[str, Any]:
+    """What foundations.json says of the copy test."""
+    losses = copy_losses(
+        copied, copying.tested_distances(), alphabet, _start(text), config.copies, seed, config.resamples
+    )
+    sizes = {name: count(network) for name, network in copied.items()}
+    return {
+        "copies": losses,
+        "copy_alphabet": len(alphabet),
+        "copy_parameters": sizes,
+        "copy_tokens": config.copy_tokens,
     }
 
 

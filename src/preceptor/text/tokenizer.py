@@ -7,7 +7,7 @@ is saved unchanged. With it comes the layout of conversations: the chat template
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -22,6 +22,7 @@ from preceptor.text.huggingface import CONFIG, GENERATION, TOKENIZER, read_sourc
 from preceptor.text.layout import CHAT_TEMPLATE, Opening, OurLayout, Role
 from preceptor.text.parts import Parts
 from preceptor.text.specials import Specials
+from preceptor.text.token_bytes import TokenBytes
 
 # The order is the id: 0 to 6 in every tokenizer of ours. Pad is never the end, else the end would lose its label.
 SPECIALS = ("<|pad|>", "<|begin|>", "<|end|>", "<|system|>", "<|user|>", "<|assistant|>", "<|mask|>")
@@ -115,6 +116,22 @@ class Tokenizer:
     def decode(self, ids: Sequence[int]) -> str:
         """The text of ``ids`` without the special tokens; bytes that are no UTF-8 become U+FFFD."""
         return self._codec.decode(ids, self._skipped)
+
+    def name_of(self, token: int) -> str:
+        """A token as the vocabulary writes it."""
+        return self._token_bytes.name(token)
+
+    def bytes_of(self, token: int) -> bytes | None:
+        """What a token adds to a text, which may be part of a character; None for one that :meth:`decode` leaves out.
+
+        Those of a text's tokens one after the other are the text, but for a space that some vocabularies put
+        before the first.
+        """
+        return None if token in self._skipped else self._token_bytes.of(token)
+
+    @cached_property
+    def _token_bytes(self) -> TokenBytes:
+        return TokenBytes(self._backend)
 
     @property
     def vocab_size(self) -> int:

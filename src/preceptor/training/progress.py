@@ -14,7 +14,7 @@ import json
 import math
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn
 from rich.progress import Progress as Bars
 
 from preceptor.files import write_atomic
+from preceptor.statistics import is_number
+from preceptor.training.loggers import Logger
 
 REFRESH_SECONDS = 0.2  # of the live line; there is no refreshing thread to steal time from training
 PLAIN_SECONDS = 20.0  # between two plain lines when the output is a file or a pipe
@@ -34,8 +36,8 @@ SHOWN_METRICS = 4
 class Progress:
     """The reporter that a command hands to its stages; shows on standard error unless ``quiet``."""
 
-    def __init__(self, quiet: bool = False, console: Console | None = None) -> None:
-        self.quiet = quiet
+    def __init__(self, quiet: bool = False, console: Console | None = None, loggers: Sequence[Logger] = ()) -> None:
+        self.quiet, self.loggers = quiet, loggers
         self.console = console or Console(stderr=True, highlight=False)
 
     @contextmanager
@@ -114,6 +116,9 @@ class StageProgress:
         self._marks.append((now, step, self._tokens))
         self._write(line)
         self._show(line)
+        numbers = {name: float(value) for name, value in line.items() if name != "step" and is_number(value)}
+        for logger in self._progress.loggers:
+            logger(self.name, step, numbers)
 
     def show(self, step: int) -> None:
         """Move the display to ``step``; nothing is recorded. For work whose steps have no metrics."""

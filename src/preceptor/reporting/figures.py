@@ -1,0 +1,65 @@
+"""Every figure of an evaluation as one flat list, for tables, CSV files and other programs."""
+
+import csv
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import astuple, dataclass, fields
+from typing import Any
+
+from preceptor.statistics import is_number
+
+VALUES = ("win_rate", "mean", "share", "value", "ratio")  # how a figure with an interval names its value
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One number: its dotted place in evaluation.json, its value, and its 95 % interval if it has one."""
+
+    name: str
+    value: float
+    low: float | None = None
+    high: float | None = None
+    n: int | None = None
+
+
+def flat(figures: Mapping[str, Any], before: str = "") -> Iterator[Figure]:
+    """The numbers in a nest of dicts, in its order.
+
+    ``{win_rate: .5, low: .4, high: .6, n: 9}`` (or mean, share, value, ratio) is one figure; in ``{true: .3, n: 9,
+    intervals: {true: [.1, .5]}}`` each key is one.
+    """
+    value = next((figures[key] for key in VALUES if is_number(figures.get(key))), None)
+    if value is not None and before:
+        yield Figure(before, float(value), _number(figures, "low"), _number(figures, "high"), _count(figures))
+        taken = {*VALUES, "low", "high", "n"}
+    else:
+        taken = {"n", "intervals"} if "intervals" in figures else set()
+    intervals = figures.get("intervals", {})
+    for key, part in figures.items():
+        name = f"{before}.{key}" if before else str(key)
+        if key in taken:
+            continue
+        if isinstance(part, Mapping):
+            yield from flat(part, name)
+        elif is_number(part):
+            low, high = intervals.get(key, (None, None)) if isinstance(intervals, Mapping) else (None, None)
+            yield Figure(name, float(part), low, high, _count(figures) if low is not None else None)
+
+
+def to_csv(figures: Mapping[str, Sequence[Figure]], first: str) -> str:
+    """One row a figure; the first column, called ``first``, says whose it is (a model, a run)."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([first, *(field.name for field in fields(Figure))])
+    for whose, rows in figures.items():
+        for row in rows:
+            writer.writerow([whose, *("" if cell is None else cell for cell in astuple(row))])
+    return text.getvalue()
+
+
+def _number(figures: Mapping[str, Any], key: str) -> float | None:
+    return float(figures[key]) if is_number(figures.get(key)) else None
+
+
+def _count(figures: Mapping[str, Any]) -> int | None:
+    return int(figures["n"]) if is_number(figures.get("n")) else None
