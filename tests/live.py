@@ -13,8 +13,9 @@ from argon2 import PasswordHasher
 
 from preceptor.feedback.app import AppSettings
 from preceptor.feedback.app.first import first_invitation, first_texts
-from preceptor.feedback.app.serve import Place, uvicorn_server
+from preceptor.feedback.app.serve import uvicorn_server
 from preceptor.feedback.store import Store, open_store
+from preceptor.web.place import Place
 
 PASSWORD = "a long password"
 HASHER = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)  # argon2's smallest: not what is tested

@@ -30,10 +30,10 @@ def test_what_the_user_set_stays(monkeypatch: pytest.MonkeyPatch, name: str, val
 def test_the_command_line_settles_before_torch_is_imported() -> None:
     """Later it would have no effect: the OpenMP library reads its settings when it is loaded."""
     code = (
-        "import sys, preceptor.cli as cli\n"
+        "import sys, preceptor.cli, preceptor.allocation as allocation\n"
         "called = []\n"
-        "cli.settle = lambda: called.append('torch' in sys.modules)\n"
-        "cli._start_torch(None)\n"
+        "allocation.settle = lambda: called.append('torch' in sys.modules)\n"
+        "allocation.start_torch(None)\n"
         "assert called == [False] and 'torch' in sys.modules, called\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)

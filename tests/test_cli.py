@@ -130,6 +130,7 @@ def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
         (["export", "--model", "none", "--out", "x.gguf"], ["none", "no such model"]),
         (["export", "--model", "m", "--out", "d", "--precision", "f16"], ["--precision f16", "--out model.gguf"]),
         (["export", "--model", "m", "--out", "."], ["--out .", "there already"]),
+        (["serve", "--model", ".", "--reference", "none"], ["none", "no such model"]),
         (["import", "--model", "none.gguf", "--out", "m"], ["none.gguf", "no such model"]),
         (["evaluate", "--models", "sft", "--data", ".", "--out", "e"], ["--models sft", "NAME=MODEL"]),
         (["evaluate", "--models", "sft=none", "--data", ".", "--out", "e"], ["none", "no such model"]),

@@ -6,6 +6,8 @@ Call :func:`settle` before torch is imported: both take effect only then.
 import ctypes
 import os
 
+from preceptor.errors import InputError
+
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # <malloc.h>
 _ONE_GIB = 1 << 30
 _SPINS = "5000"
@@ -41,3 +43,19 @@ def wait_briefly() -> None:
     """
     if not {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"} & os.environ.keys():
         os.environ["GOMP_SPINCOUNT"] = _SPINS
+
+
+def start_torch(threads: int | None) -> None:
+    """Load torch with the allocator and the threads that training wants. Before anything else imports it.
+
+    None is a thread a core, or what OMP_NUM_THREADS says.
+    """
+    if threads is not None and threads < 1:
+        raise InputError(f"--threads {threads}: must be at least 1")
+    settle()
+    import torch
+
+    if threads is None and "OMP_NUM_THREADS" in os.environ:
+        return
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    torch.set_num_threads(threads or cores)

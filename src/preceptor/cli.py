@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import preceptor
-from preceptor.allocation import settle
+from preceptor.allocation import start_torch
 from preceptor.attention_cli import add_attention
+from preceptor.chat_cli import add_chat
 from preceptor.compare_cli import add_compare
 from preceptor.errors import InputError
 from preceptor.evaluate_cli import add_benchmarks
@@ -24,8 +25,8 @@ from preceptor.judge_cli import add_judge
 from preceptor.label_cli import add_label
 from preceptor.printable import printable
 from preceptor.prompts import add_prompts
+from preceptor.serve_cli import add_serve
 from preceptor.verbs import METAVARS, MODELS, STAGES, Argument, stage_function
-from preceptor.web.listen import check_port
 
 INSPECT = "data inspect"
 
@@ -96,16 +97,16 @@ def build_parser() -> argparse.ArgumentParser:
             stage.epilog = "See also: preceptor data inspect FILE, which prints what a file holds."
             _add_inspect(verbs)
         if name == "evaluate":
-            add_benchmarks(stage, lambda options: stage_verb("evaluate", options), _start_torch)
+            add_benchmarks(stage, lambda options: stage_verb("evaluate", options), start_torch)
     add_prompts(verbs)
-    _add_chat(verbs)
+    add_chat(verbs)
     add_attention(verbs)
     add_compare(verbs)
-    add_judge(verbs, _start_torch)
+    add_judge(verbs, start_torch)
     add_export(verbs)
     add_feedback(verbs)
     add_label(verbs)
-    _add_serve(verbs)
+    add_serve(verbs)
     return parser
 
 
@@ -155,46 +156,12 @@ def _add_inspect(verbs: Any) -> None:
     inspect.set_defaults(call=inspect_verb)
 
 
-def _add_serve(verbs: Any) -> None:
-    serve = verbs.add_parser(
-        "serve", help="serve models over the OpenAI-compatible API", description=serve_verb.__doc__
-    )
-    serve.add_argument(
-        "--model",
-        action="append",
-        required=True,
-        metavar="[NAME=]MODEL",
-        help="a directory, a GGUF file or a hub id, and what clients call it; repeat",
-    )
-    serve.add_argument("--reward", metavar="MODEL", help="a reward model, which best_of in a request needs")
-    serve.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine only)")
-    serve.add_argument("--port", type=int, default=8001, help="port to listen on; 0 takes a free one (default: 8001)")
-    serve.add_argument("--threads", type=int, help="CPU threads (default: one a core)")
-    serve.add_argument(
-        "--store", metavar="URL", help="keep what people do on the chat page, if they agree, in this store of feedback"
-    )
-    serve.set_defaults(call=serve_verb)
-
-
-def _add_chat(verbs: Any) -> None:
-    chat = verbs.add_parser("chat", help="talk to a model", description=chat_verb.__doc__)
-    chat.add_argument("--model", required=True, metavar="MODEL", help="a directory, a GGUF file or a hub id")
-    chat.add_argument("--system", help="a system message to begin with")
-    chat.add_argument("--temperature", type=float, default=0.0, help="0 takes the likeliest token (default)")
-    chat.add_argument("--top-k", type=int, default=0, help="sample from the k likeliest tokens; 0: from all (default)")
-    chat.add_argument("--top-p", type=float, default=1.0, help="sample from this much probability (default: 1, all)")
-    chat.add_argument("--max-new-tokens", type=int, default=48, help="longest reply in tokens (default: 48)")
-    chat.add_argument("--seed", type=int, default=0, help="seed of the sampling (default: 0)")
-    chat.add_argument("--threads", type=int, help="CPU threads (default: one a core)")
-    chat.set_defaults(call=chat_verb)
-
-
 # verbs -------------------------------------------------------------------------------------------
 
 
 def run_verb(options: argparse.Namespace) -> None:
     """Run every stage of a recipe into one directory. Start again to go on where a run was stopped."""
-    _start_torch(options.threads)
+    start_torch(options.threads)
     from preceptor.recipe import Recipe
     from preceptor.results import show_results
     from preceptor.run import run
@@ -214,7 +181,7 @@ def stage_verb(name: str, options: argparse.Namespace) -> None:
     verb = STAGES[name]
     given = {argument: getattr(options, argument.name) for argument in verb.arguments}
     files = {one.name: _paths(one, value) for one, value in given.items() if one.kind not in MODELS}
-    _start_torch(options.threads)
+    start_torch(options.threads)
     from preceptor.alone import run_alone
     from preceptor.recipe import Recipe
     from preceptor.training.loggers import open_loggers
@@ -245,56 +212,6 @@ def inspect_verb(options: argparse.Namespace) -> int:
     for error in errors:
         _fail(2, " ".join(str(error).split()))
     return 2 if errors else 0
-
-
-def chat_verb(options: argparse.Namespace) -> None:
-    """Talk to a model in the terminal, one line a message."""
-    _start_torch(options.threads)
-    from pydantic import ValidationError
-
-    from preceptor.chat import chat
-    from preceptor.generation.sampling import SamplingConfig
-
-    keys = ("temperature", "top_k", "top_p", "max_new_tokens", "seed")
-    try:
-        sampling = SamplingConfig(**{key: getattr(options, key) for key in keys})
-    except ValidationError as error:
-        first = error.errors()[0]
-        option = "--" + str(first["loc"][0]).replace("_", "-")
-        raise InputError(f"{option} {first['input']}: {first['msg'].replace('Input should be', 'must be')}") from None
-    chat(_model(options.model), sampling, options.system)
-
-
-def serve_verb(options: argparse.Namespace) -> None:
-    """Serve models over the OpenAI-compatible API, until Ctrl-C."""
-    check_port(options.port)
-    _start_torch(options.threads)
-    from preceptor.serving.names import name_models
-    from preceptor.serving.serve import serve
-
-    models = {name: _model(model) for name, model in name_models(options.model).items()}
-    reward = None if options.reward is None else _model(options.reward)
-    serve(
-        models,
-        options.host,
-        options.port,
-        lambda line: print(line, flush=True),
-        reward=reward,
-        database=options.store,
-    )
-
-
-def _start_torch(threads: int | None) -> None:
-    """Load torch with the allocator and the threads that training wants. Before anything else imports it."""
-    if threads is not None and threads < 1:
-        raise InputError(f"--threads {threads}: must be at least 1")
-    settle()
-    import torch
-
-    if threads is None and "OMP_NUM_THREADS" in os.environ:
-        return
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    torch.set_num_threads(threads or cores)
 
 
 def _overrides(options: argparse.Namespace) -> list[str]:

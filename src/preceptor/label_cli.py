@@ -7,7 +7,7 @@ from typing import Any
 
 from preceptor.errors import InputError
 from preceptor.feedback import STORE
-from preceptor.web.listen import check_port
+from preceptor.web.place import add_place, place_of
 
 PASSWORD = "PRECEPTOR_PASSWORD"
 
@@ -18,16 +18,7 @@ def add_label(verbs: Any) -> None:
     where = label.add_mutually_exclusive_group(required=True)
     where.add_argument("--run", type=Path, metavar="DIR", help=f"a directory; its {STORE} is the store")
     where.add_argument("--database", metavar="URL", help="an SQLite file, or postgresql://USER:PASSWORD@HOST/NAME")
-    label.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine only)")
-    label.add_argument("--port", type=int, default=8000, help="port to listen on; 0 takes a free one (default: 8000)")
-    label.add_argument(
-        "--allow-host", action="append", default=[], metavar="NAME", help="a name that people reach it by; repeat"
-    )
-    label.add_argument("--tls-cert", type=Path, metavar="FILE", help="serve https with this certificate (PEM)")
-    label.add_argument("--tls-key", type=Path, metavar="FILE", help="and its key")
-    label.add_argument(
-        "--behind-proxy", action="store_true", help="believe the X-Forwarded headers of a proxy on this machine"
-    )
+    add_place(label, 8000)
     label.set_defaults(call=label_verb)
 
     simulate = verbs.add_parser("simulate", help="labelers made of code, over HTTP", description=simulate_verb.__doc__)
@@ -50,19 +41,11 @@ def add_label(verbs: Any) -> None:
 
 def label_verb(options: argparse.Namespace) -> None:
     """Serve the labeling app, until Ctrl-C. A store that is not there is made; the first admin gets a link."""
-    check_port(options.port)
-    from preceptor.feedback.app.serve import Place, serve
+    place = place_of(options)
+    from preceptor.feedback.app.serve import serve
 
     if options.run is not None:
         options.run.mkdir(parents=True, exist_ok=True)
-    place = Place(
-        options.host,
-        options.port,
-        tuple(name.lower() for name in options.allow_host),
-        options.tls_cert,
-        options.tls_key,
-        options.behind_proxy,
-    )
     serve(options.database or options.run / STORE, place, lambda line: print(line, flush=True))
 
 

@@ -176,23 +176,40 @@ def test_refusals_are_said_and_can_be_tried_again(server: FakeServer, chat: Open
     assert last(page) == PLAIN
 
 
-def test_settings_reach_the_server_and_the_key_stays_in_the_tab(server: FakeServer, chat: Open) -> None:
-    server.key = "secret-key"
+def test_settings_reach_the_server(server: FakeServer, chat: Open) -> None:
     page = chat()
-    expect(page.get_by_role("alert")).to_contain_text("asks for a valid API key")
     page.get_by_role("button", name="Settings").click()
-    page.get_by_label("API key").fill("secret-key")
     page.get_by_label("System prompt").fill("Be brief.")
     for name, value in (("Temperature", "0.5"), ("Top p", "0.9"), ("Most tokens", "64"), ("Seed", "7")):
         page.get_by_label(name).fill(value)
     page.get_by_role("button", name="Apply").click()
-    page.get_by_label("Model", exact=True).select_option("plain")
     ask(page, "Hello")
     last(page)
     sent = server.asked[0]
     assert (sent["temperature"], sent["top_p"], sent["max_tokens"], sent["seed"]) == (0.5, 0.9, 64, 7)
     assert sent["messages"][0] == {"role": "system", "content": "Be brief."}
-    assert "secret-key" not in page.evaluate("JSON.stringify({...localStorage})")
+
+
+def test_the_key_is_asked_for_once_and_can_be_forgotten(server: FakeServer, chat: Open) -> None:
+    server.key = "secret-key"
+    page = chat()
+    dialog = page.get_by_role("dialog", name="This server asks for an API key")
+    for key in ("wrong", "secret-key"):
+        expect(dialog.get_by_label("API key")).to_be_focused()
+        dialog.get_by_label("API key").fill(key)
+        with page.expect_response("**/v1/models"):
+            page.keyboard.press("Enter")
+    page.get_by_label("Model", exact=True).select_option("plain")
+    page.reload()
+    page.get_by_label("Model", exact=True).select_option("plain")
+    ask(page, "Hello")
+    assert last(page) == PLAIN
+    expect(dialog).to_be_hidden()
+    page.get_by_role("button", name="Settings").click()
+    page.get_by_label("API key").fill("")
+    page.get_by_role("button", name="Apply").click()
+    expect(dialog).to_be_visible()
+    assert "secret-key" not in page.evaluate("JSON.stringify({...localStorage, ...sessionStorage})")
 
 
 def test_conversations_are_listed_and_deleted(chat: Open) -> None:

@@ -25,6 +25,8 @@ def test_maps_are_what_the_model_uses(tiny_model: Callable[..., Transformer], fa
     for hook in hooks:
         hook.remove()
     assert torch.equal(model(ids), before), "looking changes nothing"
+    for whole, row in zip(maps, attention_maps(model, ids, last=True), strict=True):
+        torch.testing.assert_close(row, whole[:, :, -1:])
     assert len(maps) == len(given) == 2
     for block, weights, (x, turns, out) in zip(model.blocks, maps, given, strict=True):
         assert weights.shape == (2, 4, 9, 9)

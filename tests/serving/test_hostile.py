@@ -16,6 +16,8 @@ from hypothesis import strategies as st
 
 from preceptor.errors import InputError
 from preceptor.serving.api import create_app
+from preceptor.serving.front.front import Front
+from preceptor.serving.front.served import Workers
 from preceptor.serving.worker import Job, Worker
 from preceptor.text.tokenizer import ASSISTANT_ID, Tokenizer
 
@@ -87,7 +89,7 @@ def test_a_broken_engine_is_told_to_all(
     def breaks() -> Any:
         raise InputError("the model computes values that are not finite")
 
-    with TestClient(app) as client:
+    with TestClient(Front(app, Workers({"tiny": worker}))) as client:
         assert client.get("/health").status_code == 200
         monkeypatch.setattr(worker._engine, "step", breaks)
         first = client.post(path, json=PATHS[path])

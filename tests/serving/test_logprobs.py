@@ -12,9 +12,9 @@ from preceptor.generation.likely import Likely
 from preceptor.generation.sampling import SamplingConfig
 from preceptor.models.transformer import Transformer
 from preceptor.serving.logprobs import TokenLog, chat_logprobs
-from preceptor.serving.text import TextStream
 from preceptor.serving.worker import Chosen, Piece
 from preceptor.text.conversation import Message, render_prompt
+from preceptor.text.stream import TextStream
 from preceptor.text.tokenizer import END_ID, USER_ID, Tokenizer
 
 SETTINGS: dict[str, Any] = {"temperature": 0.6, "top_p": 0.9, "seed": 5, "max_tokens": 14, "logprobs": True}

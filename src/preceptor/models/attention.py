@@ -165,15 +165,18 @@ class Attention(nn.Module):
         q, k, v = q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)  # (B, heads, T, C)
         return q, k, v
 
-    def probabilities(self, x_BTD: Tensor, turns: Tensor | None, mask: Tensor | None) -> Tensor:
+    def probabilities(self, x_BTD: Tensor, turns: Tensor | None, mask: Tensor | None, *, last: bool = False) -> Tensor:
         """(B, H, T, T): how each query (third axis) divides its attention among the keys; each row sums to 1.
 
-        :meth:`forward` never holds them: its fused product goes from scores to values in tiles. Without a cache.
+        With ``last`` that of the last query alone, (B, H, 1, T). :meth:`forward` never holds them: its fused product
+        goes from scores to values in tiles. Without a cache.
         """
         q, k, _ = self.heads_of(x_BTD, turns)
+        if last:
+            q, mask = q[:, :, -1:], None if mask is None else mask[:, :, -1:]
         k = k.repeat_interleave(self.heads // self.kv_heads, dim=1)
         scores = q @ k.transpose(-1, -2) * (self.channels**-0.5 if self.scale is None else self.scale)
-        if mask is None and self.causal:
+        if mask is None and self.causal and not last:  # the last may look at all
             mask = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).tril()
         if mask is not None:
             scores = scores.masked_fill(~mask, float("-inf"))

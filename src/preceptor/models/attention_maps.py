@@ -10,17 +10,18 @@ from preceptor.text.tokenizer import Tokenizer
 
 
 @torch.no_grad()
-def attention_maps(model: Transformer, ids_BT: Tensor) -> list[Tensor]:
+def attention_maps(model: Transformer, ids_BT: Tensor, *, last: bool = False) -> list[Tensor]:
     """One (B, H, T, T) a layer: the share of attention that each position (third axis) gives to each (fourth).
 
-    They are made from what goes into the attention of each block in an ordinary pass, so they are those that the
-    model uses. Raises ValueError when the text does not fit the context.
+    With ``last`` that of the last position alone, (B, H, 1, T): a long text has no room for all. They are made from
+    what goes into the attention of each block in an ordinary pass, so they are those that the model uses. The pass
+    must be the only one of this module at the time. Raises ValueError when the text does not fit the context.
     """
     maps: list[Tensor] = []
 
     def look(attention: Any, given: tuple[Any, ...]) -> None:
         x_BTD, turns, mask = given[:3]
-        maps.append(attention.probabilities(x_BTD, turns, mask))
+        maps.append(attention.probabilities(x_BTD, turns, mask, last=last))
 
     blocks: list[Any] = list(model.blocks)
     hooks = [block.attention.register_forward_pre_hook(look) for block in blocks]

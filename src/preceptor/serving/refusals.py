@@ -4,6 +4,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 
 class Problem(BaseModel):
@@ -51,3 +52,12 @@ def handle_refusals(app: FastAPI) -> None:
     async def no_route(_: Request, error: HTTPException) -> Response:
         refusal = RefusalError(error.status_code, str(error.detail))
         return JSONResponse(refusal.body, refusal.status, error.headers)
+
+    @app.exception_handler(ClientDisconnect)
+    async def left(_: Request, error: ClientDisconnect) -> Response:
+        return Response(status_code=499)  # in the middle of a body; nobody reads the answer
+
+    @app.exception_handler(Exception)
+    async def broken(_: Request, error: Exception) -> Response:
+        refusal = RefusalError(500, "something went wrong here; it is in the server's log")
+        return JSONResponse(refusal.body, refusal.status)

@@ -16,7 +16,7 @@ from preceptor.generation.engine import Engine, FinishReason
 from preceptor.generation.likely import Likely
 from preceptor.generation.sampling import SamplingConfig
 from preceptor.models.transformer import Transformer
-from preceptor.serving.text import TextStream
+from preceptor.text.stream import TextStream
 from preceptor.text.tokenizer import Tokenizer
 
 
@@ -84,6 +84,7 @@ class Worker:
 
     def __init__(self, model: Transformer, tokenizer: Tokenizer, *, slots: int = 64, waiting: int = 64) -> None:
         self.tokenizer, self.context, self.limit = tokenizer, model.context, slots + waiting
+        self.slots = slots
         self.vocab_size = min(tokenizer.vocab_size, model.config.vocab_size)
         self._engine = Engine(model, eos_id=tokenizer.eos_ids, pad_id=tokenizer.pad_id, max_slots=slots)
         self._responses: dict[int, _Response] = {}

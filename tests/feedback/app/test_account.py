@@ -6,11 +6,11 @@ import pytest
 from fastapi import FastAPI
 
 from preceptor.feedback.app import AppSettings, create_app
-from preceptor.feedback.app.limits import Attempts
 from preceptor.feedback.store import Store
 from preceptor.feedback.store.invitations import invite
 from preceptor.feedback.store.people import set_status
 from preceptor.feedback.store.published import publish
+from preceptor.web.attempts import Attempts
 
 from ...live import HASHER, PASSWORD
 from .conftest import Browser, Come, sign_in

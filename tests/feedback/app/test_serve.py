@@ -12,11 +12,12 @@ import pytest
 from preceptor.cli import main
 from preceptor.errors import InputError
 from preceptor.feedback.app.first import LANGUAGES, built_in, first_invitation, first_texts
-from preceptor.feedback.app.serve import Place, address, hosts, serve
+from preceptor.feedback.app.serve import serve
 from preceptor.feedback.store import Store
 from preceptor.feedback.store.invitations import accept_invitation, invitation_role, invitations
 from preceptor.feedback.store.people import set_status
 from preceptor.feedback.store.published import NAMES, publish, published
+from preceptor.web.place import Place, address, hosts
 
 from ...live import Process
 

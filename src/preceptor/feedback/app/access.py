@@ -7,13 +7,13 @@ from typing import Annotated
 from fastapi import Depends, Request, Response
 
 from preceptor.feedback.app.errors import ProblemError
-from preceptor.feedback.app.guard import SAFE
 from preceptor.feedback.app.parameters import Shape
 from preceptor.feedback.app.settings import AppSettings
 from preceptor.feedback.store import Store
 from preceptor.feedback.store.people import PersonInfo
 from preceptor.feedback.store.sessions import session_and_terms
 from preceptor.feedback.store.tables.people import ROLES
+from preceptor.web.origin import SAFE
 
 COOKIE = "preceptor_session"
 CSRF_HEADER = "X-CSRF-Token"

@@ -1,8 +1,5 @@
 """What every request passes before any route sees it: host, origin, kind and size of the body, and how many at once."""
 
-from typing import Any
-from urllib.parse import urlsplit
-
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -10,8 +7,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from preceptor.feedback.app.errors import ProblemError, problem_response
 from preceptor.feedback.app.settings import AppSettings
 from preceptor.web.headers import SECURITY_HEADERS
+from preceptor.web.origin import SAFE, from_another_site, host_name
 
-SAFE = ("GET", "HEAD", "OPTIONS")
 UPLOAD = "/api/admin/import"
 
 
@@ -56,8 +53,7 @@ class Guard:
     def _checked(self, scope: Scope) -> int:
         """How many bytes of body the request may have; :class:`ProblemError` if it may not pass at all."""
         headers, settings = Headers(scope=scope), self._settings
-        host = headers.get("host", "")
-        if settings.hosts and _name(host) not in settings.hosts:
+        if settings.hosts and host_name(headers.get("host", "")) not in settings.hosts:
             raise ProblemError(400, "this host is not served here; start the server with --allow-host to add it")
         if self._running >= settings.requests_at_once:
             raise ProblemError(503, "too many requests at once; try again shortly", headers={"Retry-After": "1"})
@@ -65,8 +61,7 @@ class Guard:
         limit = settings.upload_bytes if upload else settings.body_bytes
         if scope["method"] in SAFE:
             return limit
-        origin = headers.get("origin")
-        if origin is not None and _netloc(origin) != host.lower():
+        if from_another_site(headers):
             raise ProblemError(403, "this request comes from another site", code="csrf")
         length = headers.get("content-length", "")
         if length.isdecimal() and int(length[:20]) > limit:
@@ -94,16 +89,3 @@ def _limited(receive: Receive, limit: int) -> Receive:
 
 def _is_json(content_type: str) -> bool:
     return content_type.partition(";")[0].strip().lower() == "application/json"
-
-
-def _name(host: str) -> str:
-    """The host without its port; an IPv6 address keeps its brackets."""
-    host = host.lower()
-    return host[: host.find("]") + 1] if host.startswith("[") else host.partition(":")[0]
-
-
-def _netloc(origin: str) -> Any:
-    try:
-        return urlsplit(origin.lower()).netloc
-    except ValueError:
-        return None

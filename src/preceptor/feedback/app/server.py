@@ -12,11 +12,11 @@ import preceptor
 from preceptor.feedback.app import errors, pages
 from preceptor.feedback.app.errors import ErrorAnswer
 from preceptor.feedback.app.guard import Guard
-from preceptor.feedback.app.limits import Attempts
 from preceptor.feedback.app.passwords import Passwords
 from preceptor.feedback.app.routes import account, admin, figures, files, reading, review, tasks
 from preceptor.feedback.app.settings import AppSettings
 from preceptor.feedback.store import Store
+from preceptor.web.attempts import Attempts
 
 ROUTERS = (account, reading, tasks, review, admin, figures, files)
 ERRORS = (400, 401, 403, 404, 409, 413, 415, 422, 429, 503)

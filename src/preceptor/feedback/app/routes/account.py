@@ -10,13 +10,13 @@ from pydantic import StringConstraints
 from preceptor.feedback.app.access import Session, SignedIn, StoreOf, clear_cookie, session_of, set_cookie, token_of
 from preceptor.feedback.app.errors import ProblemError
 from preceptor.feedback.app.first import PageLanguage
-from preceptor.feedback.app.limits import Attempts
 from preceptor.feedback.app.parameters import Body, Line, Shape
 from preceptor.feedback.app.passwords import MAX_PASSWORD, Passwords
 from preceptor.feedback.app.replies import Route, reply
 from preceptor.feedback.store.invitations import accept_invitation, invitation_role
 from preceptor.feedback.store.people import find_person, password_hash, set_language, set_password_hash, sign_in_name
 from preceptor.feedback.store.sessions import close_session, open_session
+from preceptor.web.attempts import Attempts
 
 router = APIRouter(prefix="/api", tags=["account"], route_class=Route)
 Password = Annotated[str, StringConstraints(max_length=MAX_PASSWORD)]

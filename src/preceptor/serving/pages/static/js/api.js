@@ -1,26 +1,13 @@
 /** The OpenAI-compatible server of this origin. */
 
+import { forget, recall, remember } from "/common/memory.js";
 import { consent } from "./kept.js";
 import { t } from "./words.js";
 
-const KEY = "preceptor/api-key";
+const KEY = "api-key";
 
-export function apiKey() {
-  try {
-    return sessionStorage.getItem(KEY) ?? "";
-  } catch {
-    return "";
-  }
-}
-
-export function keepKey(key) {
-  try {
-    if (key) sessionStorage.setItem(KEY, key);
-    else sessionStorage.removeItem(KEY);
-  } catch {
-    // storage is forbidden: there is no key, and the server will say so
-  }
-}
+export const apiKey = () => recall(KEY) ?? "";
+export const keepKey = (key) => (key ? remember(KEY, key) : forget(KEY));
 
 /** Why there is no reply, in words for the reader; the status that the server gave, if it did. */
 export class Failed extends Error {
@@ -29,6 +16,9 @@ export class Failed extends Error {
     this.status = status;
   }
 }
+
+/** The server wants a key, or another one. */
+export class KeyWanted extends Failed {}
 
 async function call(path, options = {}) {
   const headers = { ...options.headers };
@@ -42,7 +32,7 @@ async function call(path, options = {}) {
     throw new Failed(t("failed.away"));
   }
   if (answer.ok) return answer;
-  if (answer.status === 401) throw new Failed(t("failed.key"));
+  if (answer.status === 401) throw new KeyWanted(t("failed.key"));
   const said = await answer.json().catch(() => null);
   throw new Failed(String(said?.error?.message ?? said?.detail ?? `${answer.status} ${answer.statusText}`), answer.status);
 }
@@ -91,6 +81,12 @@ export async function reply(body, signal, piece) {
   }
   if (finish === null) throw new Failed(t("failed.broken"));
   return { finish, id, kept };
+}
+
+/** What a request with a JSON body is answered. */
+export async function post(path, body) {
+  const headers = { "Content-Type": "application/json" };
+  return (await call(path, { method: "POST", headers, body: JSON.stringify(body) })).json();
 }
 
 function parsed(data) {

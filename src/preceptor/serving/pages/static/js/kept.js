@@ -24,7 +24,7 @@ export function drop(conversation) {
   forget(START + conversation.id);
 }
 
-/** @returns {{model?: string, other?: string, temperature?: number, top_p?: number, max_tokens?: number, seed?: number}} */
+/** @returns {{model?: string, other?: string, temperature?: number, top_p?: number, max_tokens?: number, seed?: number, researcher?: boolean}} */
 export const settings = () => recall(SETTINGS) ?? {};
 export const keepSettings = (values) => remember(SETTINGS, values);
 

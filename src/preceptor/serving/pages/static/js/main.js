@@ -2,11 +2,11 @@
 
 import { growing, h, refill, select } from "/common/dom.js";
 import { themeButton } from "/common/theme.js";
-import { Failed, models } from "./api.js";
+import { Failed, KeyWanted, models } from "./api.js";
 import { banner, consentSection, consentUser, learnConsent, stateLine } from "./consent.js";
 import { conversations, drop, keep, keepSettings, settings } from "./kept.js";
 import { live } from "./say.js";
-import { openSettings } from "./settings.js";
+import { askForKey, openSettings } from "./settings.js";
 import { Talk } from "./talk.js";
 import { begin, title } from "./tree.js";
 import { currentLanguage, LANGUAGES, t, useLanguage } from "./words.js";
@@ -166,6 +166,7 @@ function change() {
   openSettings(talk.conversation.system, (system) => {
     talk.conversation.system = system;
     if (talk.conversation.nodes.length) keep(talk.conversation);
+    talk.draw(); // with or without the researcher's view
     findModels();
   }, (close) => consentSection(close, consentChanged));
 }
@@ -177,6 +178,7 @@ async function findModels() {
   } catch (error) {
     if (!(error instanceof Failed)) throw error;
     trouble = error.message;
+    if (error instanceof KeyWanted) askForKey(findModels);
   }
   const now = settings();
   const model = names.includes(now.model) ? now.model : names[0];

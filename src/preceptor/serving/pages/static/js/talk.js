@@ -2,6 +2,7 @@
 
 import { fill, h, refill } from "/common/dom.js";
 import { Failed, reply } from "./api.js";
+import { insight } from "./insight.js";
 import { keep, settings } from "./kept.js";
 import { consentUser, learnConsent } from "./consent.js";
 import { judging, sendChoice } from "./judging.js";
@@ -182,7 +183,10 @@ export class Talk {
     const edit = (save) => !this.writing && !this.undecided && editor(view, node, save, () => this.draw(), { box: t("rewrite.box"), go: t("rewrite.send") });
     const conversation = this.conversation;
     if (!mine) buttons.push(...judging(node, { edit, kept: () => keep(conversation), rewritten: (text) => this.rewrite(node, text) }));
+    const looked = settings().researcher && !mine && insight(node, context(this.conversation, find(this.conversation, node.parent)));
+    if (looked) buttons.push(looked.button);
     const view = messageView(node, { name: mine ? t("you") : node.rewritten ? t("rewritten") : node.model, buttons });
+    if (looked) view.append(looked.panel);
     this.views.set(node, view);
     return view;
   }

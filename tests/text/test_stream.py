@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
-from preceptor.serving.text import TextStream
+from preceptor.text.stream import TextStream
 
 
 def decode(ids: Sequence[int]) -> str:

@@ -1,4 +1,4 @@
-"""What served models are called."""
+"""What models are called by those who talk to them."""
 
 import re
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ _NAME = re.compile(r"[\w.:@/-]{1,100}")
 
 
 def name_models(options: Sequence[str]) -> dict[str, str]:
-    """What each ``--model`` names, by the name that clients say: that of ``NAME=MODEL``, else the model's own.
+    """What each ``--model`` names, by the name that users say: that of ``NAME=MODEL``, else the model's own.
 
     Its own is the directory's name, the file's without its ending, or the hub id as it was given. Raises
     :class:`InputError` for two models of one name.

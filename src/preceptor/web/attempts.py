@@ -1,4 +1,4 @@
-"""How often a password may be guessed. Kept in memory: a restart forgets, and each server process counts its own."""
+"""How often a secret may be guessed. Kept in memory: a restart forgets, and each server process counts its own."""
 
 from collections import OrderedDict
 from collections.abc import Callable

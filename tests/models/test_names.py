@@ -1,11 +1,11 @@
-"""What served models are called."""
+"""What models are called."""
 
 from pathlib import Path
 
 import pytest
 
 from preceptor.errors import InputError
-from preceptor.serving.names import name_models
+from preceptor.models.names import name_models
 
 
 def test_a_model_has_the_name_it_is_given_or_its_own(tmp_path: Path) -> None:

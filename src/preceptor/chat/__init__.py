@@ -1,0 +1,1 @@
+"""Talking to models in a terminal, or line by line in a script."""

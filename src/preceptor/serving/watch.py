@@ -1,0 +1,29 @@
+"""What the front is told of a job: which model has it, and how many tokens it reads and writes."""
+
+import asyncio
+
+from starlette.requests import Request
+
+from preceptor.serving.front.record import Record, record_of
+from preceptor.serving.worker import BrokenError, Job, Piece
+
+
+class _Counted(asyncio.Queue[Piece | BrokenError]):
+    """The pieces of a job, counted as they come, whether the client reads them or not."""
+
+    def __init__(self, record: Record) -> None:
+        super().__init__()
+        self._record = record
+
+    def put_nowait(self, item: Piece | BrokenError) -> None:
+        """Count, and put it in."""
+        if isinstance(item, Piece):
+            self._record.wrote(item.sample, item.tokens)
+        super().put_nowait(item)
+
+
+def watch(request: Request, model: str, job: Job) -> None:
+    """Have a job counted. Before it is given to its worker."""
+    record = record_of(request)
+    record.begins(model, sum(map(len, job.prompts)))
+    job.pieces = _Counted(record)
