@@ -24,11 +24,11 @@ from starlette.types import Message as Event
 
 from preceptor.errors import InputError
 from preceptor.feedback.app.first import first_texts
-from preceptor.feedback.app.limits import Attempts
 from preceptor.feedback.store import Store
 from preceptor.feedback.store.chats import Said, keep_prompt
 from preceptor.serving.bodies import MAX_BODY
 from preceptor.text.conversation import Message
+from preceptor.web.attempts import Attempts
 
 CONSENT = "preceptor-consent"  # header of requests: the token
 KEPT = "preceptor-kept"  # header of replies: yes or no
