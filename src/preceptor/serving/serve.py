@@ -81,6 +81,8 @@ def serve(what: Models | str, ways: Ways, say: Callable[[str], None] = print) ->
                 workers, judge, inspectors, ways, keys, store=store, log=log_config(quiet=ways.quiet)
             )
             names = ", ".join(workers)
+            if store is not None:
+                say(f"what people do is kept in {store.name}, of those who agree")
         say(f"serving {names} at {address(ways.place, listener.getsockname()[1])}/v1; stop with Ctrl-C")
         with suppress(KeyboardInterrupt):  # uvicorn has finished what was begun, and raises the signal again
             server.run(sockets=[listener])
