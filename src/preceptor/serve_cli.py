@@ -24,6 +24,9 @@ def add_serve(verbs: Any) -> None:
     what.add_argument("--backend", metavar="URL", help="the models of another server, such as vLLM's")
     serve.add_argument("--reward", metavar="MODEL", help="a reward model: scores inspected replies; best_of needs it")
     serve.add_argument("--reference", metavar="MODEL", help="what inspected replies are compared with, as PPO's start")
+    serve.add_argument(
+        "--store", metavar="URL", help="keep what people do on the chat page, if they agree, in this store of feedback"
+    )
     serve.add_argument("--keys", type=Path, metavar="FILE", help="answer only to the keys of this file (see serve-key)")
     add_place(serve, 8001)
     serve.add_argument(
@@ -56,7 +59,7 @@ def serve_verb(options: argparse.Namespace) -> None:
     for name in ("timeout", "grace"):
         if not 0 < getattr(options, name) < 1e6:
             raise InputError(f"--{name} {getattr(options, name):g}: give a number of seconds above 0")
-    for name in ("reward", "reference"):
+    for name in ("reward", "reference", "store"):
         if options.backend is not None and getattr(options, name) is not None:
             raise InputError(f"--{name}: is for models that are served here, not for a backend; leave it out")
     start_torch(options.threads)
@@ -69,10 +72,8 @@ def serve_verb(options: argparse.Namespace) -> None:
         what: Models | str = options.backend
     else:
         models = {name: find_model(model) for name, model in name_models(options.model).items()}
-        others = {
-            name: getattr(options, name) and find_model(getattr(options, name)) for name in ("reward", "reference")
-        }
-        what = Models(models, **others)
+        reward, reference = (None if one is None else find_model(one) for one in (options.reward, options.reference))
+        what = Models(models, reward, reference, options.store)
     serve(what, ways, lambda line: print(line, flush=True))
 
 

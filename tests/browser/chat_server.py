@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import secrets
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
@@ -12,6 +13,8 @@ import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 
+from preceptor.feedback.store import Store
+from preceptor.serving.feedback import mount_feedback
 from preceptor.serving.pages import mount_pages
 from preceptor.serving.refusals import handle_refusals
 
@@ -36,15 +39,16 @@ WORDS = {"plain": "Grüße, 你好 🙂 **bold**", "other": "Another reply.", "h
 class FakeServer:
     """What was asked, whether clients went away, and the key that is needed."""
 
-    def __init__(self) -> None:
+    def __init__(self, store: Store | None = None) -> None:
         self.asked: list[dict[str, Any]] = []
         self.cut = 0
         self.key: str | None = None
         self.url = ""
         self.app = FastAPI()
+        handle_refusals(self.app)
         self.app.add_api_route("/v1/models", self.models, methods=["GET"], response_model=None)
         self.app.add_api_route("/v1/chat/completions", self.complete, methods=["POST"], response_model=None)
-        handle_refusals(self.app)  # for routes that a test adds
+        mount_feedback(self.app, store)
         mount_pages(self.app)
 
     def models(self, request: Request) -> Response:
@@ -66,18 +70,22 @@ class FakeServer:
         if model == "slow":
             try:
                 for k in range(1000):
-                    yield event({"choices": [{"delta": {"content": f"w{k} "}, "finish_reason": None}]})
+                    yield event({"choices": [{"index": 0, "delta": {"content": f"w{k} "}, "finish_reason": None}]})
                     await asyncio.sleep(0.02)
             finally:
                 self.cut += 1
             return
-        said = event({"choices": [{"delta": {"role": "assistant", "content": ""}}]})
+        head = {"id": f"chatcmpl-{secrets.token_hex(12)}"}
+        said = event(head | {"choices": [{"index": 0, "delta": {"role": "assistant", "content": ""}}]})
         for k in range(0, len(WORDS[model]), 7):
-            said += event({"choices": [{"delta": {"content": WORDS[model][k : k + 7]}, "finish_reason": None}]})
+            delta = {"content": WORDS[model][k : k + 7]}
+            said += event(head | {"choices": [{"index": 0, "delta": delta, "finish_reason": None}]})
         if model == "failing":
             said += event({"error": {"message": "the engine broke"}})
         else:
-            said += event({"choices": [{"delta": {}, "finish_reason": "stop"}]}) + b"data: [DONE]\n\n"
+            said += (
+                event(head | {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}) + b"data: [DONE]\n\n"
+            )
         for k in range(0, len(said), 3):
             yield said[k : k + 3]
             await asyncio.sleep(0)
@@ -89,9 +97,9 @@ def event(data: dict[str, Any]) -> bytes:
 
 
 @contextmanager
-def fake_server() -> Iterator[FakeServer]:
-    """The server, in a thread."""
-    fake = FakeServer()
+def fake_server(store: Store | None = None) -> Iterator[FakeServer]:
+    """The server, in a thread; with a store it keeps what people agree to."""
+    fake = FakeServer(store)
     server = uvicorn.Server(uvicorn.Config(fake.app, log_level="critical", timeout_graceful_shutdown=1))
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = Thread(target=server.run, args=([listener],), daemon=True)

@@ -3,7 +3,9 @@
 import json
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +15,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 from schemathesis import GenerationMode
 
+from preceptor.feedback.store import open_store
 from preceptor.models.transformer import Transformer
 from preceptor.serving.api import create_app
 from preceptor.serving.best_of import Judge
@@ -25,10 +28,13 @@ EXAMPLES = 4  # of a route at a time
 
 
 @pytest.fixture
-def app(tiny_model: Callable[..., Transformer], tiny_tokenizer: Tokenizer, judge: Judge) -> Iterator[FastAPI]:
+def app(
+    tiny_model: Callable[..., Transformer], tiny_tokenizer: Tokenizer, judge: Judge, tmp_path: Path
+) -> Iterator[FastAPI]:
     worker = Worker(tiny_model(max_position_embeddings=48), tiny_tokenizer)
     looked_into = Inspector(lambda: tiny_model(max_position_embeddings=48), tiny_tokenizer)
-    yield create_app({"tiny": worker}, judge, {"tiny": looked_into})
+    with closing(open_store(tmp_path / "store.db")) as store:
+        yield create_app({"tiny": worker}, judge, {"tiny": looked_into}, store)
     worker.close()
 
 

@@ -28,6 +28,8 @@ UseCase = Literal[
 ]
 USE_CASES: tuple[UseCase, ...] = get_args(UseCase)
 
+CHAT = "chat"  # the source of what people do on the chat page
+
 
 class Record(BaseModel):
     """A line of a file. Unknown fields are kept out so that a typing error is seen."""
@@ -107,7 +109,11 @@ class Ranking(Sample):
 
 
 class Rating(Record):
-    """One labeler's Likert rating (1 to 7) of one response, with the binary flags."""
+    """One labeler's Likert rating (1 to 7) of one response, with the binary flags.
+
+    ``source`` says where it comes from: of ``chat`` it is a thumb, 6 for up and 2 for down, and nobody was asked for
+    flags.
+    """
 
     prompt_id: str
     response: str
@@ -115,3 +121,4 @@ class Rating(Record):
     overall: int = Field(ge=1, le=7)
     flags: dict[str, bool] = {}
     labeler: str = ""
+    source: str = ""

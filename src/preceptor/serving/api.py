@@ -6,10 +6,12 @@ from typing import Any
 
 from fastapi import FastAPI
 
+from preceptor.feedback.store import Store
 from preceptor.serving.best_of import Judge
 from preceptor.serving.bodies import describe_bodies
 from preceptor.serving.chat_completions import chat_routes
 from preceptor.serving.completions import completion_routes
+from preceptor.serving.feedback import FEEDBACK_BODIES, mount_feedback
 from preceptor.serving.inspection import AttentionRequest, InspectRequest, inspection_routes
 from preceptor.serving.inspector import Inspector
 from preceptor.serving.pages import mount_pages
@@ -20,9 +22,15 @@ from preceptor.serving.worker import Worker
 
 
 def create_app(
-    workers: Mapping[str, Worker], judge: Judge | None = None, inspectors: Mapping[str, Inspector] | None = None
+    workers: Mapping[str, Worker],
+    judge: Judge | None = None,
+    inspectors: Mapping[str, Inspector] | None = None,
+    store: Store | None = None,
 ) -> FastAPI:
-    """The app over the models by name, with a look into those of ``inspectors``; ``judge`` scores replies."""
+    """The app over the models by name, with a look into those of ``inspectors``; ``judge`` scores replies.
+
+    With a ``store`` it keeps what people do, of those who agree.
+    """
     app = FastAPI(title="Preceptor", docs_url=None, redoc_url=None)
     started = int(time())
     handle_refusals(app)
@@ -44,6 +52,8 @@ def create_app(
     app.include_router(chat_routes(workers, judge))
     app.include_router(completion_routes(workers))
     app.include_router(inspection_routes(inspectors or {}, judge))
-    describe_bodies(app, [ChatRequest, CompletionRequest, InspectRequest, AttentionRequest])
+    mount_feedback(app, store)
+    feedback = () if store is None else FEEDBACK_BODIES
+    describe_bodies(app, [ChatRequest, CompletionRequest, InspectRequest, AttentionRequest, *feedback])
     mount_pages(app)
     return app

@@ -2,7 +2,7 @@
 
 import signal
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -12,6 +12,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from preceptor.errors import InputError
+from preceptor.feedback.store import Store, open_store
 from preceptor.models.checkpoint import load_scalar_model, open_language_model
 from preceptor.models.compute import COMPUTE, place
 from preceptor.models.transformer import Transformer
@@ -39,6 +40,7 @@ class Models:
     models: Mapping[str, Path]
     reward: Path | None = None  # scores replies, for best_of and when they are inspected
     reference: Path | None = None  # what an inspected reply's KL is measured from
+    store: str | None = None  # where what people do is kept, of those who agree
 
 
 @dataclass(frozen=True)
@@ -56,22 +58,27 @@ def serve(what: Models | str, ways: Ways, say: Callable[[str], None] = print) ->
     """Serve models, or those of the server at a URL, until interrupted."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     keys = None if ways.keys is None else KeyRing(ways.keys)
-    with ways.place.open() as listener, ExitStack() as closing:
+    with ways.place.open() as listener, ExitStack() as ends:
         if isinstance(what, str):
             backend = Backend(what)
             server = front_server(create_passing_app(backend), backend, ways, keys, log=log_config(quiet=ways.quiet))
             names = f"the models of {backend.url}"
         else:
+            store = None if what.store is None else ends.enter_context(closing(open_store(what.store)))
             judge = None if what.reward is None else open_judge(what.reward)
             if judge is not None:
-                closing.callback(judge.close)
+                ends.callback(judge.close)
             workers = {name: open_worker(directory) for name, directory in what.models.items()}
             for worker in workers.values():
-                closing.callback(worker.close)
+                ends.callback(worker.close)
             tokenizers = {name: worker.tokenizer for name, worker in workers.items()}
             inspectors = open_inspectors(what.models, tokenizers, what.reference)
-            server = uvicorn_server(workers, judge, inspectors, ways, keys, log=log_config(quiet=ways.quiet))
+            server = uvicorn_server(
+                workers, judge, inspectors, ways, keys, store=store, log=log_config(quiet=ways.quiet)
+            )
             names = ", ".join(workers)
+            if store is not None:
+                say(f"what people do is kept in {store.name}, of those who agree")
         say(f"serving {names} at {address(ways.place, listener.getsockname()[1])}/v1; stop with Ctrl-C")
         with suppress(KeyboardInterrupt):  # uvicorn has finished what was begun, and raises the signal again
             server.run(sockets=[listener])
@@ -117,10 +124,12 @@ def uvicorn_server(
     inspectors: Mapping[str, Inspector] | None = None,
     ways: Ways | None = None,
     keys: KeyRing | None = None,
+    *,
+    store: Store | None = None,
     **more: Any,
 ) -> Server:
     """The server of our own models, not yet started."""
-    return front_server(create_app(workers, judge, inspectors), Workers(workers), ways, keys, **more)
+    return front_server(create_app(workers, judge, inspectors, store), Workers(workers), ways, keys, **more)
 
 
 def front_server(

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from sqlalchemy import ColumnElement, Row, func, select
 
-from preceptor.feedback.schema import FLAGS, Demonstration, Prompt, Ranking, Rating, Response
+from preceptor.feedback.schema import CHAT, FLAGS, Demonstration, Prompt, Ranking, Rating, Response
 from preceptor.feedback.store.current import is_current
 from preceptor.feedback.store.engine import Store
 from preceptor.feedback.store.tables import (
@@ -125,8 +125,9 @@ def read_ratings(store: Store, *, queue: str | None = None) -> Iterator[tuple[Ra
                     response=mark.text,
                     model=mark.model,
                     overall=mark.overall,
-                    flags={flag: flag in mark.flags for flag in FLAGS},
+                    flags={flag: flag in mark.flags for flag in FLAGS} if row.source != CHAT else {},
                     labeler=row.name,
+                    source=row.source,
                 )
                 yield rating, row.use_case
 

@@ -131,7 +131,9 @@ def load_ratings(store: Store, path: Path) -> Loaded:
                 raise InputError(f"{where}: flags: no such flag, {unknown[0]}; the flags are {', '.join(FLAGS)}")
             if not _is_there(connection, row.prompt_id):
                 raise InputError(f"{where}: prompt_id: no prompt {row.prompt_id!r} in the store; import prompts first")
-            number = _event(connection, now, "rating", row, _labeler(connection, now, row.labeler), "file")
+            number = _event(
+                connection, now, "rating", row, _labeler(connection, now, row.labeler), row.source or "file"
+            )
             if number is None:
                 total += Loaded(known=1)
                 continue
@@ -184,7 +186,8 @@ def _event(
     connection: Connection, now: datetime, kind: str, row: Demonstration | Ranking | Rating, person: int, source: str
 ) -> int | None:
     """Write the event of a line; None if the very same line is in the store."""
-    said = json.dumps([kind, row.model_dump(mode="json")], sort_keys=True)
+    new = {"source"} if isinstance(row, Rating) and not row.source else None  # so that lines without it stay the same
+    said = json.dumps([kind, row.model_dump(mode="json", exclude=new)], sort_keys=True)
     key = "import/" + hashlib.sha256(said.encode()).hexdigest()
     if connection.execute(select(Judgement.id).where(Judgement.key == key)).first() is not None:
         return None

@@ -16,6 +16,7 @@ from preceptor.feedback.store.tables.people import PERSON_KINDS, ROLES
 from preceptor.feedback.store.words import checked_text, findable
 
 MAX_NAME = 100
+PARTICIPANT = "chat-"  # begins the names of those of the chat page (`store/participants.py`)
 
 
 @dataclass(frozen=True)
@@ -106,9 +107,10 @@ def find_person(store: Store, name: str) -> PersonInfo | None:
 
 
 def people(store: Store) -> list[PersonInfo]:
-    """Everybody, by number."""
+    """Everybody who may be asked to judge, or came out of a file, by number. Not who chats: those may be thousands."""
+    chats = (Person.kind == "imported") & Person.name.startswith(PARTICIPANT)
     with store.reading() as connection:
-        return [PersonInfo(*row) for row in connection.execute(PERSON.order_by(Person.id))]
+        return [PersonInfo(*row) for row in connection.execute(PERSON.where(~chats).order_by(Person.id))]
 
 
 def password_hash(store: Store, person_id: int) -> str | None:

@@ -1,4 +1,4 @@
-"""Texts that people are shown, by version: the guidelines of each kind of task, and the terms."""
+"""Texts that people are shown, by version: the guidelines of each kind of task, and what they agree to."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,7 +11,8 @@ from preceptor.feedback.store.tables import Published
 from preceptor.feedback.store.tables.queues import TASK_KINDS
 from preceptor.feedback.store.words import checked_text, findable
 
-NAMES = ("terms", *TASK_KINDS)
+# The terms of labeling; what is asked of people who chat with a model ("chat"); the guidelines of each kind of task.
+NAMES = ("terms", "chat", *TASK_KINDS)
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class Text:
 
 
 def publish(store: Store, name: str, texts: dict[str, str], *, by: int | None = None) -> int:
-    """A new version of the guidelines of a kind of task, or of the ``terms``; the number of the version.
+    """A new version of the guidelines of a kind of task, of the ``terms`` or of ``chat``; the number of the version.
 
     ``texts`` holds it by language (``{"en": ..., "zh-Hans": ...}``); "en" must be there, for whoever has no other.
     """

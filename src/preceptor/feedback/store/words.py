@@ -28,3 +28,8 @@ def findable(text: str) -> bool:
 def storable(text: str) -> str:
     """A model's output as every database can hold it: NUL and half surrogate pairs become U+FFFD."""
     return re.sub("[\x00\ud800-\udfff]", "\ufffd", text)
+
+
+def mended(text: str) -> str:
+    """A text in which what :func:`checked_text` refuses is U+FFFD: for earlier replies of models in a conversation."""
+    return _REFUSED.sub("\ufffd", text)

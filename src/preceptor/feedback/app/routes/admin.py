@@ -95,7 +95,7 @@ class NewWishes(Body):
 class NewText(Body):
     """A new version of a text, by language; English must be there."""
 
-    name: Literal["terms"] | TaskKind
+    name: Literal["terms", "chat"] | TaskKind
     texts: Annotated[dict[Language, str], Field(max_length=50)]
 
 
@@ -193,7 +193,7 @@ def wishes(store: StoreOf, me: Admin, body: NewWishes) -> Response:
 
 @router.get("/texts", response_model=PublishedTexts)
 def texts(store: StoreOf, _: Admin) -> Response:
-    """The latest version of the terms and of each guideline, in every language of the pages."""
+    """The latest version of what is agreed to and of each guideline, in every language of the pages."""
     found = [published(store, name, language=language) for name in NAMES for language in LANGUAGES]
     shown = {(one.name, one.language): read_text(one, one.name) for one in found if one is not None}
     return reply(PublishedTexts(texts=list(shown.values())))
@@ -201,7 +201,7 @@ def texts(store: StoreOf, _: Admin) -> Response:
 
 @router.post("/texts", response_model=Version)
 def new_text(store: StoreOf, me: Admin, body: NewText) -> Response:
-    """Publish a new version. Of the terms: everybody is asked again."""
+    """Publish a new version. Of the terms, and of what the chat page asks: everybody is asked again."""
     version = publish(store, body.name, dict(body.texts), by=me.id)
     record(store, me.id, "publish", name=body.name, version=version)
     return reply(Version(name=body.name, version=version))

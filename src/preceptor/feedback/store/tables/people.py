@@ -11,7 +11,8 @@ from preceptor.feedback.store.tables.base import Base, Json, Utc
 Role = Literal["labeler", "reviewer", "admin"]
 ROLES: tuple[Role, ...] = get_args(Role)
 STATUSES = ("active", "suspended", "forgotten")
-# Who judges: a person; a simulated labeler; a language model asked for its opinion; somebody out of a file.
+# Who judges: a person; a simulated labeler; a language model asked for its opinion; somebody who cannot sign in here,
+# out of a file or of the chat page.
 PERSON_KINDS = ("person", "simulated", "model", "imported")
 
 
@@ -99,7 +100,7 @@ class Published(Base):
 
     __tablename__ = "published"
 
-    name: Mapped[str] = mapped_column(String(40), primary_key=True)  # "terms", or the kind of task
+    name: Mapped[str] = mapped_column(String(40), primary_key=True)  # "terms", "chat", or the kind of task
     version: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     language: Mapped[str] = mapped_column(String(20), primary_key=True)
     text: Mapped[str] = mapped_column(Text)

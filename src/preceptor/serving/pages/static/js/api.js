@@ -1,6 +1,7 @@
 /** The OpenAI-compatible server of this origin. */
 
 import { forget, recall, remember } from "/common/memory.js";
+import { consent } from "./kept.js";
 import { t } from "./words.js";
 
 const KEY = "api-key";
@@ -8,8 +9,13 @@ const KEY = "api-key";
 export const apiKey = () => recall(KEY) ?? "";
 export const keepKey = (key) => (key ? remember(KEY, key) : forget(KEY));
 
-/** Why there is no reply, in words for the reader. */
-export class Failed extends Error {}
+/** Why there is no reply, in words for the reader; the status that the server gave, if it did. */
+export class Failed extends Error {
+  constructor(words, status = 0) {
+    super(words);
+    this.status = status;
+  }
+}
 
 /** The server wants a key, or another one. */
 export class KeyWanted extends Failed {}
@@ -17,6 +23,7 @@ export class KeyWanted extends Failed {}
 async function call(path, options = {}) {
   const headers = { ...options.headers };
   if (apiKey()) headers.Authorization = `Bearer ${apiKey()}`;
+  if (consent().token) headers["Preceptor-Consent"] = consent().token;
   let answer;
   try {
     answer = await fetch(path, { credentials: "omit", cache: "no-store", ...options, headers });
@@ -27,7 +34,7 @@ async function call(path, options = {}) {
   if (answer.ok) return answer;
   if (answer.status === 401) throw new KeyWanted(t("failed.key"));
   const said = await answer.json().catch(() => null);
-  throw new Failed(String(said?.error?.message ?? said?.detail ?? `${answer.status} ${answer.statusText}`));
+  throw new Failed(String(said?.error?.message ?? said?.detail ?? `${answer.status} ${answer.statusText}`), answer.status);
 }
 
 /** Names of the models. @returns {Promise<string[]>} */
@@ -36,8 +43,18 @@ export async function models() {
   return said.data.map((model) => model.id);
 }
 
+/** Whether the server keeps anything, the text it asks with, and what this browser agreed to. */
+export const consentText = async (language) => (await call(`/v1/feedback/consent?language=${language}`)).json();
+export const withdraw = () => call("/v1/feedback/consent", { method: "DELETE" });
+
+/** Tell the server: consent, thumbs, comparisons or demonstrations. */
+export async function tell(what, body) {
+  const headers = { "Content-Type": "application/json" };
+  return (await call(`/v1/feedback/${what}`, { method: "POST", headers, body: JSON.stringify(body) })).json();
+}
+
 /**
- * A reply, in pieces as they come. Ends with the reason why the model ended, or null if none was given.
+ * A reply, in pieces as they come. Ends with the reason why the model ended, the reply's id, and whether it is kept.
  *
  * @param {object} body of POST /v1/chat/completions
  * @param {AbortSignal} signal
@@ -50,17 +67,20 @@ export async function reply(body, signal, piece) {
     body: JSON.stringify({ ...body, stream: true }),
     signal,
   });
+  const kept = answer.headers.get("Preceptor-Kept") === "yes";
   let finish = null;
+  let id = "";
   for await (const data of events(answer.body)) {
-    if (data === "[DONE]") return finish;
+    if (data === "[DONE]") return { finish, id, kept };
     const said = parsed(data);
+    id = said.id ?? id;
     if (said.error) throw new Failed(String(said.error.message ?? said.error));
     const choice = said.choices?.[0];
     if (choice?.delta?.content) piece(choice.delta.content);
     finish = choice?.finish_reason ?? finish;
   }
   if (finish === null) throw new Failed(t("failed.broken"));
-  return finish;
+  return { finish, id, kept };
 }
 
 /** What a request with a JSON body is answered. */

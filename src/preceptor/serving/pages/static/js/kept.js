@@ -1,9 +1,10 @@
-/** Conversations and settings, kept in this browser and nowhere else. */
+/** What this browser keeps: conversations, settings, and the key to what the server keeps with consent. */
 
 import { forget, recall, remember, remembered } from "/common/memory.js";
 
 const START = "chat/";
 const SETTINGS = "chat-settings";
+const CONSENT = "chat-consent";
 
 /** All conversations, newest first. What was being written when the page was closed has stopped. */
 export function conversations() {
@@ -26,3 +27,7 @@ export function drop(conversation) {
 /** @returns {{model?: string, other?: string, temperature?: number, top_p?: number, max_tokens?: number, seed?: number, researcher?: boolean}} */
 export const settings = () => recall(SETTINGS) ?? {};
 export const keepSettings = (values) => remember(SETTINGS, values);
+
+/** The key to what the server keeps, or the version of the text that was declined. @returns {{token?: string, declined?: number}} */
+export const consent = () => recall(CONSENT) ?? {};
+export const keepConsent = (value) => remember(CONSENT, value);

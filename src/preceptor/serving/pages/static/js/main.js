@@ -3,6 +3,7 @@
 import { growing, h, refill, select } from "/common/dom.js";
 import { themeButton } from "/common/theme.js";
 import { Failed, KeyWanted, models } from "./api.js";
+import { banner, consentSection, consentUser, learnConsent, stateLine } from "./consent.js";
 import { conversations, drop, keep, keepSettings, settings } from "./kept.js";
 import { live } from "./say.js";
 import { askForKey, openSettings } from "./settings.js";
@@ -35,6 +36,8 @@ function shell() {
     side: h("aside", { id: "side", "aria-label": t("list") }),
     menu: h("button.icon.menu", { type: "button", "aria-label": t("list"), "aria-controls": "side", onclick: toggleList }, "☰"),
     picks: h("div.models", {}),
+    asking: h("div", {}),
+    state: h("div", {}),
   };
   const languages = select(Object.entries(LANGUAGES), currentLanguage(), {
     "aria-label": t("language"),
@@ -59,7 +62,7 @@ function shell() {
     },
     parts.problem,
     h("div.line", {}, box, parts.go),
-    h("p.hint", { id: "keys" }, t("message.hint")),
+    h("div.below", {}, h("p.hint", { id: "keys" }, t("message.hint")), parts.state),
   );
   const settingsButton = h("button.icon", { type: "button", "aria-label": t("settings"), title: t("settings"), onclick: change }, "⚙");
   const skip = h("a.skip", { href: "#main", onclick: (event) => (event.preventDefault(), parts.box.focus()) }, t("skip"));
@@ -68,7 +71,7 @@ function shell() {
     skip,
     h("header", {}, parts.menu, h("h1", {}, h("span.logo", { "aria-hidden": "true" }), h("span", {}, "Preceptor")), parts.picks,
       h("div.tools", {}, settingsButton, themeButton(t), languages)),
-    h("div.body", {}, parts.side, h("main", { id: "main" }, h("div.scroller", { onscroll: () => talk.scrolled(), tabindex: 0, role: "region", "aria-label": t("talk") }, messages), form)),
+    h("div.body", {}, parts.side, h("main", { id: "main" }, h("div.scroller", { onscroll: () => talk.scrolled(), tabindex: 0, role: "region", "aria-label": t("talk") }, messages), parts.asking, form)),
     live,
   );
   update();
@@ -82,8 +85,16 @@ function update() {
   parts.problem.textContent = trouble || (talk.undecided && !talk.writing ? t("compare.first") : "");
   parts.side.classList.toggle("open", listOpen);
   parts.menu.setAttribute("aria-expanded", String(listOpen));
+  refill(parts.asking, banner(consentChanged));
+  refill(parts.state, stateLine(consentChanged));
   drawModels();
   drawList();
+}
+
+/** What is shown of consent has changed: the messages have other buttons now. */
+function consentChanged() {
+  talk.draw();
+  if (!document.activeElement || document.activeElement === document.body) parts.box.focus();
 }
 
 function drawModels() {
@@ -132,7 +143,7 @@ function show(conversation) {
 }
 
 function remove(conversation, words) {
-  if (!confirm(t("list.sure", { title: words }))) return;
+  if (!confirm(t(consentUser() ? "list.sure.kept" : "list.sure", { title: words }))) return;
   const here = conversation.id === talk.conversation.id;
   if (here) talk.open(begin(conversation.system));
   drop(conversation);
@@ -157,7 +168,7 @@ function change() {
     if (talk.conversation.nodes.length) keep(talk.conversation);
     talk.draw(); // with or without the researcher's view
     findModels();
-  });
+  }, (close) => consentSection(close, consentChanged));
 }
 
 async function findModels() {
@@ -174,6 +185,7 @@ async function findModels() {
   const other = names.includes(now.other) && now.other !== model ? now.other : names.find((name) => name !== model);
   if (names.length) keepSettings({ ...now, model, other });
   update();
+  if (await learnConsent()) talk.draw();
 }
 
 addEventListener("keydown", (event) => {

@@ -52,15 +52,21 @@ export function versions(all, node, choose) {
   return [h("span.versions", {}, go(-1, "before", "‹"), where, go(1, "after", "›"))];
 }
 
-/** A box in place of a message, to write it anew. */
-export function editor(view, node, send, cancel) {
-  const box = growing({ value: node.content, rows: 2, "aria-label": t("edit.box") });
+/**
+ * A box in place of a message, to write it anew.
+ *
+ * @param {(text: string, problem: HTMLElement) => void} send
+ * @param {{box: string, go: string}} words what the box and the button are called
+ */
+export function editor(view, node, send, cancel, words = { box: t("edit.box"), go: t("edit.send") }) {
+  const box = growing({ value: node.content, rows: 2, "aria-label": words.box });
+  const problem = h("p.problem", { role: "alert" });
   const form = h(
     "form.editor",
     {
       onsubmit: (event) => {
         event.preventDefault();
-        if (box.value.trim()) send(box.value.trim());
+        if (box.value.trim()) send(box.value.trim(), problem);
       },
       onkeydown: (event) => {
         if (event.key === "Escape") cancel();
@@ -68,13 +74,14 @@ export function editor(view, node, send, cancel) {
       },
     },
     box,
+    problem,
     h(
       "div.buttons",
       {},
       h("button", { type: "button", onclick: cancel }, t("cancel")),
-      h("button.primary", { type: "submit" }, t("edit.send")),
+      h("button.primary", { type: "submit" }, words.go),
     ),
   );
-  refill(view, form);
+  refill(view, view.querySelector("h2"), form); // the heading stays: it names the article
   box.focus();
 }

@@ -15,12 +15,14 @@ const NUMBERS = {
 /**
  * @param {string} system the system prompt as it is
  * @param {(system: string) => void} applied
+ * @param {(close: () => void) => HTMLElement | null} more what else there is to set
  */
-export function openSettings(system, applied) {
+export function openSettings(system, applied, more) {
   const now = settings();
   const prompt = h("textarea", { rows: 3, dir: "auto", value: system });
   const researcher = h("input", { type: "checkbox", id: newId("researcher"), checked: Boolean(now.researcher) });
   const key = keyInput();
+  const section = more(() => section.closest("dialog").close());
   const numbers = Object.fromEntries(
     Object.entries(NUMBERS).map(([name, limits]) => [name, h("input", { type: "number", value: now[name] ?? "", ...limits })]),
   );
@@ -32,6 +34,7 @@ export function openSettings(system, applied) {
       h("p.hint", {}, `${t("empty.hint")} ${t("seed.hint")}`),
       h("div.field", {}, h("label.check", { for: researcher.id }, researcher, t("researcher")), h("p.hint", {}, t("researcher.hint"))),
       field(t("key"), key, t("key.hint")),
+      section,
     ],
     () => {
       const given = Object.entries(numbers).filter(([, input]) => input.value !== "");

@@ -4,6 +4,8 @@ import { fill, h, refill } from "/common/dom.js";
 import { Failed, reply } from "./api.js";
 import { insight } from "./insight.js";
 import { keep, settings } from "./kept.js";
+import { consentUser, learnConsent } from "./consent.js";
+import { judging, sendChoice } from "./judging.js";
 import { editor, messageView, versions } from "./message.js";
 import { say } from "./say.js";
 import { add, begin, context, find, path, siblings } from "./tree.js";
@@ -91,11 +93,13 @@ export class Talk {
       this.toEnd();
     };
     try {
-      const finish = await reply(body, signal, (piece) => {
+      const { finish, id, kept } = await reply(body, signal, (piece) => {
         node.content += piece;
         waiting ||= requestAnimationFrame(paint);
       });
       node.state = finish === "length" ? "cut" : "done";
+      if (kept) node.reply = { id, user: consentUser() };
+      else if (consentUser()) learnConsent().then(() => this.draw()); // it has ended, in another tab or by a new text
     } catch (error) {
       if (!(error instanceof Failed) && error.name !== "AbortError") throw error;
       node.state = error instanceof Failed ? "failed" : "stopped";
@@ -111,6 +115,18 @@ export class Talk {
     message.pair.picked = picked;
     this.choose(find(this.conversation, picked === "B" ? message.pair.b : message.pair.a));
     say(this.revealed(message));
+    const both = [message.pair.a, message.pair.b].map((id) => find(this.conversation, id));
+    const conversation = this.conversation;
+    sendChoice(message.pair, both, () => {
+      keep(conversation);
+      if (conversation === this.conversation) this.draw();
+    });
+  }
+
+  /** Put a reply in the reader's words beside another, and go on with it. */
+  rewrite(node, text) {
+    const mine = { role: "assistant", content: text, model: node.model, state: "done", reply: node.reply, rewritten: true };
+    this.choose(add(this.conversation, node.parent, mine));
   }
 
   /** Show another version. */
@@ -164,9 +180,12 @@ export class Talk {
         ? act("edit", () => editor(view, node, (text) => this.send(text, null, node.parent), () => this.draw()))
         : act("regenerate", () => this.answer(find(this.conversation, node.parent))),
     );
+    const edit = (save) => !this.writing && !this.undecided && editor(view, node, save, () => this.draw(), { box: t("rewrite.box"), go: t("rewrite.send") });
+    const conversation = this.conversation;
+    if (!mine) buttons.push(...judging(node, { edit, kept: () => keep(conversation), rewritten: (text) => this.rewrite(node, text) }));
     const looked = settings().researcher && !mine && insight(node, context(this.conversation, find(this.conversation, node.parent)));
     if (looked) buttons.push(looked.button);
-    const view = messageView(node, { name: mine ? t("you") : node.model, buttons });
+    const view = messageView(node, { name: mine ? t("you") : node.rewritten ? t("rewritten") : node.model, buttons });
     if (looked) view.append(looked.panel);
     this.views.set(node, view);
     return view;
@@ -196,6 +215,7 @@ export class Talk {
   revealed(message) {
     const name = (id) => find(this.conversation, id).model;
     const letter = message.pair.picked === "B" ? "B" : "A";
-    return t("compare.revealed", { a: name(message.pair.a), b: name(message.pair.b), letter });
+    const said = t("compare.revealed", { a: name(message.pair.a), b: name(message.pair.b), letter });
+    return [said, message.pair.told].filter(Boolean).join(" ");
   }
 }

@@ -10,7 +10,11 @@
  * @property {string} [model]
  * @property {"writing" | "done" | "cut" | "stopped" | "failed"} [state] of a reply
  * @property {string} [why] it failed
- * @property {{a: number, b: number, picked: "A" | "B" | "tie" | null}} [pair] of a message: two replies compared blind
+ * @property {{id: string, user: string}} [reply] the server keeps it: how it is called there, and for whom
+ * @property {"up" | "down"} [thumb] of a reply
+ * @property {boolean} [rewritten] a reply in the reader's words
+ * @property {{a: number, b: number, picked: "A" | "B" | "tie" | null, told?: string}} [pair] of a message: two replies
+ *   compared blind, and what became of the choice
  *
  * @typedef {object} Conversation
  * @property {string} id

@@ -12,12 +12,13 @@ export async function textsTab(body) {
   refill(
     body,
     h("p.hint", {}, t("texts.text")),
-    ["terms", ...choices.kinds].map((name) => editor(name, texts.filter((text) => text.name === name), again)),
+    ["terms", "chat", ...choices.kinds].map((name) => editor(name, texts.filter((text) => text.name === name), again)),
   );
 }
 
 function editor(name, texts, again) {
-  const words = name === "terms" ? t("texts.terms") : t("texts.guidelines", { kind: t(`kind.${name}`) });
+  const agreed = { terms: t("texts.terms"), chat: t("texts.chat") };
+  const words = agreed[name] ?? t("texts.guidelines", { kind: t(`kind.${name}`) });
   const boxes = Object.keys(LANGUAGES).map((language) => [
     language,
     growing({ rows: 8, value: texts.find((text) => text.language === language)?.text ?? "", lang: language, required: language === "en" }),

@@ -166,6 +166,7 @@ export default {
   // texts, data, audit
   "texts.text": "A new version is published beside the old ones, which stay. New terms are asked for at once; judgements record the version of the guidelines. Markdown.",
   "texts.terms": "Terms of taking part",
+  "texts.chat": "Consent of the chat page",
   "texts.guidelines": "Guidelines: {kind}",
   "texts.none": "not published",
   "texts.publish": "Publish a new version",

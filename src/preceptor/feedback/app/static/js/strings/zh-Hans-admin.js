@@ -166,6 +166,7 @@ export default {
   // texts, data, audit
   "texts.text": "发布新版本时，旧版本会保留。新条款会立即要求确认；评判会记录指南版本。使用 Markdown 格式。",
   "texts.terms": "参与条款",
+  "texts.chat": "聊天页面的同意书",
   "texts.guidelines": "指南：{kind}",
   "texts.none": "未发布",
   "texts.publish": "发布新版本",
