@@ -59,6 +59,7 @@ def run(recipe: Recipe, out: Path, progress: Progress, stages: Mapping[str, Stag
         return _write_summary(recipe, ledger, added)
     with claimed(out):
         ledger, added = Ledger(out, recipe), read_added(out, recipe)  # again, now that nobody else may write
+        ledger.save()  # before anything else is there: a kill in between must not make it a stranger's directory
         write_atomic(out / "recipe.toml", recipe.to_toml())
         for unit, fingerprint in to_do(recipe, ledger, added):
             _do(unit, fingerprint, recipe, ledger, progress, stages[unit.stage])

@@ -91,7 +91,7 @@ def take_in(
     seen = added[-1].record["seen"] if added else {}
     pool = {part: _pool(root, part) for part in shares_of(recipe)}
     left_out[HELDOUT] += sum(len(rows) - seen.get(part, 0) for part, rows in pool.items() if part != "train")
-    judgements = Judgements(root / POOL, known, pool["train"], offered.pii)
+    judgements = Judgements(root / POOL, known, [one for rows in pool.values() for one in rows], offered.pii)
     rankings = judgements.usable(judged.rankings, left_out)
     prompts = _new(pool["train"][seen.get("train", 0) :], known, left_out)
     found = Taken(number, len(prompts), len(rankings), {reason: count for reason, count in left_out.items() if count})

@@ -48,7 +48,8 @@ class Judgements:
             return USED
         key = messages_key(one.model_copy(update={"content": normalise(one.content)[0]}) for one in ranking.messages)
         prompt_id, user = self._owners.get(digest(part for turn in key for part in turn), ("", ""))
-        if key in known.heldout or (user and known.is_held_out(user)):
+        # Where nobody knows who asked, the prompt is its own user: there is nobody to hold out.
+        if key in known.heldout or user in known.heldout_users or (user != prompt_id and known.is_held_out(user)):
             return HELDOUT
         prompt = self._prompts.get(prompt_id)
         if prompt is None:

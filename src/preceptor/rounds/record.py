@@ -68,9 +68,7 @@ def read_added(root: Path, recipe: Recipe) -> list[Added]:
             raise InputError(f"{data / RECORD}: written by another version of Preceptor; add rounds with that one")
         for name, sha256 in record["files"].items():
             if not (data / name).is_file() or content_hash(data / name) != sha256:
-                raise InputError(
-                    f"{data / name}: has changed since the round was begun with it; bring the old file back"
-                )
+                raise InputError(f"{data / name}: has changed since round {number} began; bring the old file back")
         said = json.dumps([digest, record["files"], record["settings"]], sort_keys=True)
         digest = hashlib.sha256(said.encode()).hexdigest()
         found.append(Added(number, data, digest, changed(recipe, record["settings"]), record))
