@@ -87,7 +87,7 @@ def write_data(data: Path, user: str) -> None:
     rows = {
         "prompts_train": [asked, prompt("old-2", f"{LONG} Ulm")],
         "prompts_dev": [prompt("chosen", "Say chosen", "chooser")],
-        "prompts_heldout": [prompt("measured", "Say measured", "measurer")],
+        "prompts_heldout": [prompt(name, f"Say {name}", "measurer") for name in ("measured", "bob@example.com")],
         "demonstrations": [{"prompt_id": "old", "messages": [asked["messages"][0], answer]}],
         "rankings_train": [ranking("old", "Say old")],
     }
@@ -166,7 +166,9 @@ def test_judgements_are_used_once_and_not_of_those_who_are_held_out(tmp_path: Pa
 def test_personal_data_is_out_of_prompts_and_responses(tmp_path: Path, recipe: Recipe, root: Path) -> None:
     judged = ranking("mail", "Write to ann@example.com")
     judged["responses"][0]["text"] = "Dear ann@example.com, hello."
-    take_in(root, recipe, [], offer(tmp_path, judged, pii="redact"))
+    measured = prompt("measured", "Say bob@example.com", of("train", recipe))
+    taken = take_in(root, recipe, [], offer(tmp_path, judged, measured, pii="redact"))
+    assert taken.left_out["prompts that the evaluation asks"] == 1, "known though its words are others now"
     said = "".join(path.read_text() for path in (root / "rounds/2/data").iterdir())
     assert "ann@example.com" not in said
     (kept,) = read_jsonl(root / "rounds/2/data/rankings.jsonl", Ranking)

@@ -7,11 +7,13 @@ all later ones. Killed before ``rounds/N/data`` is there, the same command begin
 
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
+
+from pydantic import BaseModel
 
 from preceptor.atlas.prompts import later_prompts
 from preceptor.atlas.task import GoldTask
@@ -24,7 +26,7 @@ from preceptor.feedback.schema import Prompt, Ranking
 from preceptor.files import directory_atomic, read_jsonl, write_json, write_jsonl
 from preceptor.provenance import content_hash
 from preceptor.recipe import Recipe
-from preceptor.rounds.judgements import Judgements
+from preceptor.rounds.judgements import Judgements, owners_of
 from preceptor.rounds.known import HELDOUT, Known, shares_of
 from preceptor.rounds.record import (
     ALL_PROMPTS,
@@ -90,30 +92,42 @@ def take_in(
             _clean(root / POOL, recipe, prompt_files, offered.pii, tell)
     seen = added[-1].record["seen"] if added else {}
     pool = {part: _pool(root, part) for part in shares_of(recipe)}
-    left_out[HELDOUT] += sum(len(rows) - seen.get(part, 0) for part, rows in pool.items() if part != "train")
-    judgements = Judgements(root / POOL, known, [one for rows in pool.values() for one in rows], offered.pii)
+    left_out[HELDOUT] += sum(max(0, len(rows) - seen.get(part, 0)) for part, rows in pool.items() if part != "train")
+    owners = owners_of(root / POOL)
+    judgements = Judgements(owners, known, [one for rows in pool.values() for one in rows], offered.pii)
     rankings = judgements.usable(judged.rankings, left_out)
-    prompts = _new(pool["train"][seen.get("train", 0) :], known, left_out)
+    came_as = {prompt_id: key for key, (prompt_id, _) in owners.items()}
+    prompts = _new(pool["train"], seen.get("train", 0), came_as, known, left_out)
     found = Taken(number, len(prompts), len(rankings), {reason: count for reason, count in left_out.items() if count})
     if not (prompts or rankings):
         return Taken(None, 0, 0, found.left_out)
     tasks = [GoldTask(prompt_id=one.id, task=asked[one.id][1]) for one in prompts if one.id in asked]
     _check(changed_recipe, prompts, rankings, len(tasks))
     before = added[-1].data / ALL_PROMPTS if added else root / "data" / "prompts_train.jsonl"
-    files: dict[str, list[Any]] = {PROMPTS: prompts, ALL_PROMPTS: [*read_jsonl(before, Prompt), *prompts]}
-    files |= {RANKINGS: rankings, GOLD: tasks}
-    record = {"format": FORMAT, "number": number, "settings": list(offered.settings), "left_out": found.left_out}
+    every = [*read_jsonl(before, Prompt), *prompts]
+    record: dict[str, Any] = {
+        "format": FORMAT,
+        "number": number,
+        "settings": list(offered.settings),
+        "left_out": found.left_out,
+    }
     record |= {"counts": {"prompts": len(prompts), "rankings": len(rankings)}}
     record |= {"seen": {part: len(rows) for part, rows in pool.items()}}
+    files = {PROMPTS: prompts, ALL_PROMPTS: every, RANKINGS: rankings, GOLD: tasks}
+    _write(root, number, files, record)
+    return found
+
+
+def _write(root: Path, number: int, files: Mapping[str, Sequence[BaseModel]], record: dict[str, Any]) -> None:
+    """Write ``rounds/N/data`` in one step; files without a line are not written."""
     with directory_atomic(data_of(root, number)) as out:
         for name, rows in files.items():
             if rows:
                 write_jsonl(out / name, rows)
-        if tasks:  # simulated labelers look for their world beside the tasks
+        if files[GOLD]:  # simulated labelers look for their world beside the tasks
             shutil.copyfile(root / "data" / "world.json", out / "world.json")
         record["files"] = {path.name: content_hash(path) for path in sorted(out.iterdir())}
         write_json(out / RECORD, record)
-    return found
 
 
 @contextmanager
@@ -168,15 +182,21 @@ def _pool(root: Path, part: str) -> list[Prompt]:
     return read_jsonl(path, Prompt) if path.is_file() and path.stat().st_size else []
 
 
-def _new(candidates: Sequence[Prompt], known: Known, left_out: Counter[str]) -> list[Prompt]:
-    """The prompts that may be trained on; ``known`` learns them."""
+def _new(
+    pool: Sequence[Prompt], seen: int, came_as: Mapping[str, bytes], known: Known, left_out: Counter[str]
+) -> list[Prompt]:
+    """The prompts that may be trained on; ``known`` learns them. What is left out of the first ``seen`` was told then.
+
+    ``came_as`` has the hash of each prompt's words as they came, which the run's own prompts are compared by too:
+    personal data was taken out of neither of the two.
+    """
     kept = []
-    for prompt in candidates:
-        reason = known.why_not(prompt)
+    for place, prompt in enumerate(pool):
+        reason = known.why_not(prompt, came_as.get(prompt.id))
         if reason is None:
             kept.append(prompt)
             known.add([prompt])
-        else:
+        elif place >= seen:
             left_out[reason] += 1
     return kept
 

@@ -1,7 +1,7 @@
 """Which of the rankings that came in may teach a reward model: of cleaned prompts, of nobody held out, each once."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -22,10 +22,16 @@ PERSONAL = "rankings of responses with personal data"
 class Judgements:
     """The rules on rankings. Their prompts must have gone through the run's pool of prompts before."""
 
-    def __init__(self, pool: Path, known: Known, prompts: Sequence[Prompt], pii: Literal["redact", "drop", "off"]):
-        self._known, self._pii = known, pii
+    def __init__(
+        self,
+        owners: Mapping[bytes, tuple[str, str]],
+        known: Known,
+        prompts: Sequence[Prompt],
+        pii: Literal["redact", "drop", "off"],
+    ) -> None:
+        """``owners`` and ``prompts`` are those of the pool: :func:`owners_of`, and the prompts as they are there."""
+        self._owners, self._known, self._pii = owners, known, pii
         self._prompts = {prompt.id: prompt for prompt in prompts}
-        self._owners = _owners(pool)
         self._scanner: Scanner | None = None
 
     def usable(self, rankings: Sequence[Ranking], left_out: Counter[str]) -> list[Ranking]:
@@ -74,7 +80,7 @@ class Judgements:
         return ranking.model_copy(update={"responses": responses})
 
 
-def _owners(pool: Path) -> dict[bytes, tuple[str, str]]:
+def owners_of(pool: Path) -> dict[bytes, tuple[str, str]]:
     """(id, user) of each prompt in the pool by the hash of its words as they were when it came."""
     if not (pool / INDEX).exists():
         return {}

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -11,7 +12,7 @@ from pydantic import BaseModel
 from preceptor.atlas.probes import Probe
 from preceptor.atlas.prompts import USERS
 from preceptor.feedback.hygiene import part_of, prompt_key
-from preceptor.feedback.hygiene.rules import messages_key, prompt_prefix
+from preceptor.feedback.hygiene.rules import digest, messages_key, prompt_prefix
 from preceptor.feedback.schema import Demonstration, Prompt, Ranking
 from preceptor.files import read_jsonl
 from preceptor.recipe import Recipe
@@ -82,17 +83,27 @@ class Known:
         """Whether a user is one of those who only measure: by name, or by the run's own split if she is new."""
         return user in self.heldout_users or part_of(user, shares_of(self.recipe), self.recipe.seed) != "train"
 
-    def why_not(self, prompt: Prompt) -> str | None:
-        """Why a prompt is not for training; None if it is."""
+    @cached_property
+    def _hashed(self) -> tuple[set[bytes], set[bytes]]:
+        """The keys of what is held out and of what was asked before, as the pool has those of what came."""
+        return _digests(self.heldout), _digests(self.asked)
+
+    def why_not(self, prompt: Prompt, came_as: bytes | None = None) -> str | None:
+        """Why a prompt is not for training; None if it is. ``came_as``: the hash of its words before the cleaning."""
+        heldout, asked = self._hashed
         if self.is_held_out(prompt.user):
             return HELDOUT
-        if prompt_key(prompt) in self.heldout:
+        if prompt_key(prompt) in self.heldout or came_as in heldout:
             return HELDOUT_WORDS
-        if prompt_key(prompt) in self.asked:
+        if prompt_key(prompt) in self.asked or came_as in asked:
             return USED
         if prompt_prefix(prompt, self.recipe.data.prefix_words) in self.prefixes:
             return PREFIX
         return CAP if self.of_user[prompt.user] >= self.recipe.data.prompts_per_user else None
+
+
+def _digests(keys: Iterable[Key]) -> set[bytes]:
+    return {digest(part for turn in key for part in turn) for key in keys}
 
 
 def judgement(ranking: Ranking) -> tuple[Any, ...]:
