@@ -113,7 +113,7 @@ def take_in(
     }
     record |= {"counts": {"prompts": len(prompts), "rankings": len(rankings)}}
     record |= {"seen": {part: len(rows) for part, rows in pool.items()}}
-    files = {PROMPTS: prompts, ALL_PROMPTS: every, RANKINGS: rankings, GOLD: tasks}
+    files: dict[str, Sequence[BaseModel]] = {PROMPTS: prompts, ALL_PROMPTS: every, RANKINGS: rankings, GOLD: tasks}
     _write(root, number, files, record)
     return found
 
