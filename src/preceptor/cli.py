@@ -25,6 +25,7 @@ from preceptor.judge_cli import add_judge
 from preceptor.label_cli import add_label
 from preceptor.printable import printable
 from preceptor.prompts import add_prompts
+from preceptor.round_cli import add_round
 from preceptor.serve_cli import add_serve
 from preceptor.verbs import METAVARS, MODELS, STAGES, Argument, stage_function
 
@@ -82,6 +83,7 @@ def build_parser() -> argparse.ArgumentParser:
     run.add_argument("--out", type=Path, metavar="DIR", help="run directory (default: runs/ and the recipe's name)")
     run.set_defaults(call=run_verb)
     _common(run)
+    add_round(verbs, _start_torch)
     for name, verb in STAGES.items():
         stage = verbs.add_parser(name, help=verb.help, description=f"The stage {name}: {verb.help}.")
         stage.set_defaults(call=lambda options, name=name: stage_verb(name, options))

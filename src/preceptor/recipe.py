@@ -8,6 +8,7 @@ it. Each table's class stands beside the stage that reads it.
 import json
 import re
 import tomllib
+from collections.abc import Sequence
 from difflib import get_close_matches
 from importlib import resources
 from pathlib import Path
@@ -73,13 +74,13 @@ class Recipe(Config):
         except tomllib.TOMLDecodeError as error:
             raise InputError(f"{source}: not valid TOML: {error}") from None
         table.setdefault("name", name)
-        for override in overrides or []:
-            _override(table, override)
-        return cls.from_table(table, source)
+        return cls.from_table(table, source, overrides)
 
     @classmethod
-    def from_table(cls, table: dict[str, Any], source: str = "recipe") -> Self:
-        """Check a table as read from TOML. Types are strict: ``steps = "5"`` is not a number."""
+    def from_table(cls, table: dict[str, Any], source: str = "recipe", overrides: Sequence[str] | None = None) -> Self:
+        """Check a table as read from TOML, changed by ``KEY=VALUE`` overrides; ``steps = "5"`` is not a number."""
+        for override in overrides or ():
+            _override(table, override)
         try:
             # As JSON, since pydantic's strict mode takes a list for a tuple and text for a path only there.
             return cls.model_validate_json(json.dumps(table, default=str), strict=True)

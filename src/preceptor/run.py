@@ -4,6 +4,9 @@
     import -> data -> sft -> ... with a pretrained model to start from (``model.start``)
     data -> tokenizer -> foundations -> report with ``kind = "foundations"``
 
+`preceptor round` adds rounds behind those of the recipe: :mod:`preceptor.rounds` writes down what such a round is
+given, and from then on it is a part of the plan.
+
 Each stage is called on paths alone; what ties them together is here. A stage counts as done
 only with the fingerprint of what it was made from: its settings, its seed, and the fingerprints
 of the stages that it reads.
@@ -12,8 +15,8 @@ of the stages that it reads.
 import hashlib
 import json
 import os
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +28,7 @@ from preceptor.keyed import key_bits
 from preceptor.ledger import Ledger, claimed
 from preceptor.provenance import named_paths, provenance, write_provenance
 from preceptor.recipe import Recipe
+from preceptor.rounds.record import ALL_PROMPTS, GOLD, PROMPTS, RANKINGS, Added, read_added
 from preceptor.training.progress import Progress, jsonable
 
 Stage = Callable[..., dict[str, Any]]
@@ -42,6 +46,7 @@ class Unit:
     reads: tuple[str, ...] = ()  # names of the units whose output it reads
     inputs: dict[str, Any] = field(default_factory=dict)  # the other keyword arguments
     given: dict[str, Any] = field(default_factory=dict)  # settings that follow from the recipe and the place of the run
+    taken: str = ""  # a hash of what its round was given, if that was added
 
 
 def run(recipe: Recipe, out: Path, progress: Progress, stages: Mapping[str, Stage]) -> dict[str, Any]:
@@ -49,19 +54,30 @@ def run(recipe: Recipe, out: Path, progress: Progress, stages: Mapping[str, Stag
 
     A finished run is left as it is. ``stages`` maps the name of a stage to its function.
     """
-    ledger = Ledger(out, recipe)
-    units = plan(recipe, out)
-    prints = fingerprints(units, ledger.sources)
-    if all(ledger.is_done(unit.name, prints[unit.name], unit.outs["out"]) for unit in units):
-        return _write_summary(recipe, ledger)
+    ledger, added = Ledger(out, recipe), read_added(out, recipe)
+    if not to_do(recipe, ledger, added):
+        return _write_summary(recipe, ledger, added)
     with claimed(out):
-        ledger = Ledger(out, recipe)  # again, now that nobody else may write
+        ledger, added = Ledger(out, recipe), read_added(out, recipe)  # again, now that nobody else may write
+        ledger.save()  # before anything else is there: a kill in between must not make it a stranger's directory
         write_atomic(out / "recipe.toml", recipe.to_toml())
-        for unit in units:
-            if not ledger.is_done(unit.name, prints[unit.name], unit.outs["out"]):
-                _do(unit, prints[unit.name], recipe, ledger, progress, stages[unit.stage])
-                _write_summary(recipe, ledger)
-    return _write_summary(recipe, ledger)
+        for unit, fingerprint in to_do(recipe, ledger, added):
+            _do(unit, fingerprint, recipe, ledger, progress, stages[unit.stage])
+            if unit.name in [f"rounds/{recipe.rounds + len(added)}/{last}" for last in ("reward", "ppo")]:
+                _link(out / unit.stage, unit.name)
+            _write_summary(recipe, ledger, added)
+    return _write_summary(recipe, ledger, added)
+
+
+def to_do(recipe: Recipe, ledger: Ledger, added: Sequence[Added]) -> list[tuple[Unit, str]]:
+    """The units that are not done, in order, with their fingerprints."""
+    units = plan(recipe, ledger.root, added)
+    prints = fingerprints(units, ledger.sources)
+    return [
+        (unit, prints[unit.name])
+        for unit in units
+        if not ledger.is_done(unit.name, prints[unit.name], unit.outs["out"])
+    ]
 
 
 def _do(unit: Unit, fingerprint: str, recipe: Recipe, ledger: Ledger, progress: Progress, stage: Stage) -> None:
@@ -76,8 +92,6 @@ def _do(unit: Unit, fingerprint: str, recipe: Recipe, ledger: Ledger, progress: 
             if out.is_dir():
                 record = provenance(unit.stage, recipe.name, config, unit.seed, unit.inputs, out)
                 write_provenance(out, record, summary)
-        if unit.name in (f"rounds/{recipe.rounds}/reward", f"rounds/{recipe.rounds}/ppo"):
-            _link(ledger.root / unit.stage, unit.name)
     ledger.finish(unit.name, summary)
 
 
@@ -92,8 +106,8 @@ def _link(link: Path, target: str) -> None:
 # the plan ----------------------------------------------------------------------------------------
 
 
-def plan(recipe: Recipe, root: Path) -> list[Unit]:
-    """Every call of a stage that the recipe makes, in order."""
+def plan(recipe: Recipe, root: Path, added: Sequence[Added] = ()) -> list[Unit]:
+    """Every call of a stage that the recipe and the added rounds make, in order."""
     if recipe.kind == "foundations":
         return _foundations(recipe, root)
     _check(recipe)
@@ -106,15 +120,18 @@ def plan(recipe: Recipe, root: Path) -> list[Unit]:
     ]
     for number in range(1, recipe.rounds + 1):
         units += _round(recipe, root, number)
-    last = root / f"rounds/{recipe.rounds}"
+    for one in added:
+        units += _added_round(one, root, added)
+    rounds = recipe.rounds + len(added)
+    last = root / f"rounds/{rounds}"
     # Of given rankings some were held out from every stage. Where only rank.file gave any, there are none of these.
     rankings = [data / "rankings_heldout.jsonl"] if _people_ranked(recipe) else []
     models = {"base": root / "base", "sft": root / "sft"}
-    models |= {f"ppo_round_{past}": root / f"rounds/{past}/ppo" for past in range(1, recipe.rounds)}
+    models |= {f"ppo_round_{past}": root / f"rounds/{past}/ppo" for past in range(1, rounds)}
     models |= {"ppo": last / "ppo", "reward": last / "reward"}
-    if recipe.reward.check_share > 0:
+    if (added[-1].recipe if added else recipe).reward.check_share > 0:
         models["reward-check"] = last / "reward-check"
-    learnt = _rankings(root, recipe.rounds)
+    learnt = _rankings(recipe, root, added, rounds)
     measured = {"models": models, "data": data, "rankings": rankings, "rankings_train": learnt} | compute
     every = tuple(unit.name for unit in units)
     units += [
@@ -187,27 +204,59 @@ def _round(recipe: Recipe, root: Path, number: int) -> list[Unit]:
     then a new policy (2203.02155, 3.1); it does not say where that policy starts, and SFT keeps
     the KL reference and the start one.
     """
-    data, sft, seed = root / "data", root / "sft", round_seed(recipe.seed, number)
-    compute = {"compute": recipe.compute}
-    trained = compute | {"lora": recipe.lora}
-    here, before = f"rounds/{number}", f"rounds/{number - 1}/ppo"
-    samples, rankings, reward = f"{here}/samples.jsonl", f"{here}/rankings.jsonl", f"{here}/reward"
-    check = root / here / "reward-check"
-    prompts, demonstrations = data / "prompts_train.jsonl", data / "demonstrations.jsonl"
-
-    later = number > 1
-    policies = {"sft": sft} | ({f"ppo_round_{number - 1}": root / before} if later else {})
-    asked = {"models": policies, "prompts": prompts} | compute
-    ranked = {"samples": root / samples, "gold": data / "gold.jsonl" if recipe.data.source == "atlas" else None}
+    data = root / "data"
+    gold = data / "gold.jsonl" if recipe.data.source == "atlas" else None
     # People's rankings take the place of simulated ones; the samples are there for them to rank next.
     theirs: dict[str, Any] = {}
     if _people_ranked(recipe):
         theirs = {"source": "file", "file": data / "rankings_train.jsonl"}
-    elif recipe.rank.source == "app":
+    return [
+        *_ranked(recipe, root, number, data / "prompts_train.jsonl", gold, theirs),
+        *_learnt(recipe, root, number, _rankings(recipe, root, (), number), data / "prompts_train.jsonl"),
+    ]
+
+
+def _added_round(one: Added, root: Path, added: Sequence[Added]) -> list[Unit]:
+    """The same for a round that was added: its new prompts are answered, if there is anybody to rank the answers.
+
+    The reward model learns from the rankings of all rounds, PPO asks the prompts of all.
+    """
+    gold = one.data / GOLD if GOLD in one.record["files"] else None
+    units = _ranked(one.recipe, root, one.number, one.data / PROMPTS, gold, {}) if one.ranks else []
+    rankings = _rankings(one.recipe, root, added, one.number)
+    units += _learnt(one.recipe, root, one.number, rankings, one.data / ALL_PROMPTS)
+    return [replace(unit, taken=one.digest) for unit in units]
+
+
+def _ranked(
+    recipe: Recipe, root: Path, number: int, prompts: Path, gold: Path | None, theirs: dict[str, Any]
+) -> list[Unit]:
+    """What is asked of the policies of the round before, and who ranks what they answer."""
+    seed, before = round_seed(recipe.seed, number), f"rounds/{number - 1}/ppo"
+    samples, rankings = f"rounds/{number}/samples.jsonl", f"rounds/{number}/rankings.jsonl"
+    later = number > 1
+    policies = {"sft": root / "sft"} | ({f"ppo_round_{number - 1}": root / before} if later else {})
+    asked = {"models": policies, "prompts": prompts, "compute": recipe.compute}
+    sampled = ("data", "sft", before) if later else ("data", "sft")
+    if not theirs and recipe.rank.source == "app":
         database = recipe.rank.database or str(root / STORE)
         theirs = {"queue": f"{recipe.rank.queue}, round {number}", "database": database}
-    fitted = {"model": sft, "rankings": _rankings(root, number), "demonstrations": demonstrations} | trained
-    all_rankings = tuple(f"rounds/{past}/rankings.jsonl" for past in range(1, number + 1))
+    ranked = {"samples": root / samples, "gold": gold}
+    return [
+        Unit(samples, "sample", recipe.sample, seed, {"out": root / samples}, sampled, asked),
+        Unit(rankings, "rank", recipe.rank, seed, {"out": root / rankings}, ("data", samples), ranked, theirs),
+    ]
+
+
+def _learnt(recipe: Recipe, root: Path, number: int, rankings: list[Path], prompts: Path) -> list[Unit]:
+    """A reward model of all rankings so far, and the policy that it teaches."""
+    data, sft, seed = root / "data", root / "sft", round_seed(recipe.seed, number)
+    trained = {"compute": recipe.compute, "lora": recipe.lora}
+    here, demonstrations = f"rounds/{number}", data / "demonstrations.jsonl"
+    reward, check = f"{here}/reward", root / here / "reward-check"
+    fitted = {"model": sft, "rankings": rankings, "demonstrations": demonstrations} | trained
+    # What a round was given is no output of a unit; its hash stands for it.
+    ranked = tuple(path.relative_to(root).as_posix() for path in rankings if path.parent.name != "data")
     optimised = {
         "model": sft,
         "reward": root / reward,
@@ -217,19 +266,22 @@ def _round(recipe: Recipe, root: Path, number: int) -> list[Unit]:
         "demonstrations": demonstrations,
         "corpus": _corpus(recipe, root),
     } | trained
-    sampled = ("data", "sft", before) if later else ("data", "sft")
     both = {"out": root / reward, "check_out": check}
     ppo = f"{here}/ppo"
     return [
-        Unit(samples, "sample", recipe.sample, seed, {"out": root / samples}, sampled, asked),
-        Unit(rankings, "rank", recipe.rank, seed, {"out": root / rankings}, ("data", samples), ranked, theirs),
-        Unit(reward, "reward", recipe.reward, seed, both, ("data", "sft", *all_rankings), fitted),
+        Unit(reward, "reward", recipe.reward, seed, both, ("data", "sft", *ranked), fitted),
         Unit(ppo, "ppo", recipe.ppo, seed, {"out": root / ppo}, ("data", "sft", reward), optimised),
     ]
 
 
-def _rankings(root: Path, rounds: int) -> list[Path]:
-    return [root / "rounds" / str(number) / "rankings.jsonl" for number in range(1, rounds + 1)]
+def _rankings(recipe: Recipe, root: Path, added: Sequence[Added], until: int) -> list[Path]:
+    """The rankings of the rounds up to ``until``: those made in each, and those that an added one was given."""
+    files = [root / f"rounds/{number}/rankings.jsonl" for number in range(1, min(until, recipe.rounds) + 1)]
+    for one in added:
+        if one.number <= until:
+            files += [root / f"rounds/{one.number}/rankings.jsonl"] if one.ranks else []
+            files += [one.data / RANKINGS] if one.given else []
+    return files
 
 
 def _check(recipe: Recipe) -> None:
@@ -276,6 +328,8 @@ def fingerprints(units: list[Unit], sources: Mapping[str, str]) -> dict[str, str
             "seed": unit.seed,
             "reads": [prints[name] for name in unit.reads],
         }
+        if unit.taken:
+            parts["taken"] = unit.taken
         prints[unit.name] = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
     return prints
 
@@ -283,23 +337,24 @@ def fingerprints(units: list[Unit], sources: Mapping[str, str]) -> dict[str, str
 # the summary -------------------------------------------------------------------------------------
 
 
-def _write_summary(recipe: Recipe, ledger: Ledger) -> dict[str, Any]:
+def _write_summary(recipe: Recipe, ledger: Ledger, added: Sequence[Added]) -> dict[str, Any]:
     """Bring ``summary.json`` up to date; a file that already says so is not touched."""
-    summary, path = summarize(recipe, ledger), ledger.root / "summary.json"
+    summary, path = summarize(recipe, ledger, added), ledger.root / "summary.json"
     if not path.exists() or read_json(path) != summary:
         write_json(path, summary)
     return summary
 
 
-def summarize(recipe: Recipe, ledger: Ledger) -> dict[str, Any]:
+def summarize(recipe: Recipe, ledger: Ledger, added: Sequence[Added] = ()) -> dict[str, Any]:
     """What ``summary.json`` holds: the summary of every stage that is done, seconds, memory.
 
+    ``rounds`` has one entry a round; that of an added one also says what it was ``given`` and what was ``left_out``.
     ``reward`` and ``ppo`` are those of the last round; ``reward`` also takes in what the ranking
     and the evaluation know about the reward model (``labeler_agreement``, ``gold_accuracy``).
     """
     done = {name: entry["summary"] for name, entry in ledger.units.items() if entry.get("done")}
     seconds: dict[str, float] = {}
-    units = plan(recipe, ledger.root)
+    units = plan(recipe, ledger.root, added)
     for unit in units:
         spent = ledger.units.get(unit.name, {}).get("seconds", 0.0)
         seconds[unit.stage] = round(seconds.get(unit.stage, 0.0) + spent, 3)
@@ -313,9 +368,11 @@ def summarize(recipe: Recipe, ledger: Ledger) -> dict[str, Any]:
     if recipe.kind == "foundations":
         return summary | {"report": done.get("report", {})}
     rounds = []
-    for number in range(1, recipe.rounds + 1):
+    given = {one.number: {"given": one.record["counts"], "left_out": one.record["left_out"]} for one in added}
+    for number in range(1, recipe.rounds + len(added) + 1):
         names = {"sample": "samples.jsonl", "rank": "rankings.jsonl", "reward": "reward", "ppo": "ppo"}
-        rounds.append({stage: done.get(f"rounds/{number}/{name}", {}) for stage, name in names.items()})
+        stages = {stage: done.get(f"rounds/{number}/{name}", {}) for stage, name in names.items()}
+        rounds.append(stages | given.get(number, {}))
     evaluation = dict(done.get("evaluation", {}))
     about_reward = {key: value for key, value in rounds[-1]["rank"].items() if key in REWARD_FROM_RANK}
     reward = about_reward | rounds[-1]["reward"] | evaluation.pop("reward", {})

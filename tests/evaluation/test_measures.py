@@ -62,6 +62,7 @@ def test_who_is_compared_with_whom() -> None:
         ("ppo", "sft"),
         ("ppo", "base"),
         ("ppo_round_1", "sft"),
+        ("ppo", "ppo_round_1"),
     ]
 
 

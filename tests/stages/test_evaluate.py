@@ -80,7 +80,7 @@ def test_every_figure_of_the_built_in_world(models: Models, world: Path, tmp_pat
     result = run(models, world, tmp_path / "out")
     assert result["judge"] == "gold"
     policies = {"base", "sft", "ppo_round_1", "ppo"}
-    pairs = {"sft_vs_base", "ppo_vs_sft", "ppo_vs_base", "ppo_round_1_vs_sft"}
+    pairs = {"sft_vs_base", "ppo_vs_sft", "ppo_vs_base", "ppo_round_1_vs_sft", "ppo_vs_ppo_round_1"}
     assert set(result["helpfulness"]) == pairs | {"best_of_2_vs_sft", "greedy"}
     assert set(result["helpfulness"]["greedy"]) == pairs
     for pair in pairs:

@@ -62,6 +62,26 @@ def build_prompts(world: World, config: AtlasConfig, seed: int) -> dict[str, lis
     return {part: rows[: wanted[part]] for part, rows in kept.items()}
 
 
+def later_prompts(
+    world: World, config: AtlasConfig, seed: int, count: int, seen: Keys, *, round_number: int
+) -> list[Asked]:
+    """``count`` prompts, or a few less, of training users whom :func:`build_prompts` does not know, others each round.
+
+    ``seen`` has what was asked before; what these ask is added to it.
+    """
+    pools = Pools.of(world, "train")
+    rows: list[Asked] = []
+    user = 0
+    while len(rows) < count:
+        user += 1
+        if user > 2000 + 2 * count:  # new users bring nothing new any more
+            raise InputError(f"the world has too little left to ask about for {count} more prompts; ask for fewer")
+        name = f"round-{round_number}-user-{user:04d}"
+        if part_of(name, USERS, seed) == "train":
+            rows.extend(_prompts_of(name, pools, seed, seen))
+    return _clean(rows[:count], config)
+
+
 def _clean(rows: list[Asked], config: AtlasConfig) -> list[Asked]:
     """The rules of hygiene (InstructGPT, section 3.2)."""
     prompts = drop_shared_prefixes([row.prompt for row in rows], prefix_words=config.prefix_words)

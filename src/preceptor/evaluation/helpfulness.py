@@ -1,6 +1,6 @@
 """Helpfulness: blind comparison of two models' answers to the same held-out prompts (section 4.2)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from preceptor.evaluation.answers import Answer, Policy, Question
@@ -9,10 +9,20 @@ from preceptor.statistics import mean_with_interval, win_rate
 
 
 def comparisons(policies: Sequence[str]) -> list[tuple[str, str]]:
-    """Which model is held against which: sft/base, ppo/sft, ppo/base; any other policy against sft."""
+    """Which model is held against which: sft/base, ppo/sft, ppo/base; any other policy against sft.
+
+    Of several rounds, each policy also against that of the round before.
+    """
     pairs = [("sft", "base"), ("ppo", "sft"), ("ppo", "base")]
     pairs += [(name, "sft") for name in policies if name not in ("base", "sft", "ppo")]
+    rounds = [name for name in by_round(policies) if name == "ppo" or name.startswith("ppo_round_")]
+    pairs += zip(rounds[1:], rounds, strict=False)
     return [(a, b) for a, b in pairs if a in policies and b in policies]
+
+
+def by_round(policies: Iterable[str]) -> list[str]:
+    """Names of policies, ``ppo_round_2`` before ``ppo_round_10`` and ``ppo``, the newest, behind all."""
+    return sorted(policies, key=lambda name: (name == "ppo", len(name) if name.startswith("ppo_round_") else 0, name))
 
 
 def win_rates(scores: Mapping[str, Sequence[float]], seed: int, resamples: int) -> dict[str, Any]:

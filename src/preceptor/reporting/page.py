@@ -6,7 +6,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 import preceptor
-from preceptor.reporting import charts, examples, foundations, svg, tables
+from preceptor.reporting import charts, examples, foundations, rounds, svg, tables
 from preceptor.reporting.plots import model_name
 from preceptor.reporting.read import RunRecord, StageRecord
 
@@ -33,6 +33,7 @@ def render_page(record: RunRecord) -> str:
         "reward": (charts.reward_chart(evaluation), tables.reward_table(evaluation)),
         "sources": tables.sources_table(evaluation),
         "calibration": (charts.calibration_chart(evaluation), evaluation.get("reward", {}).get("calibration", {})),
+        "rounds": rounds.section(record),
         "drift": tables.drift_table(evaluation),
         "foundations": foundations.section(record.foundations),
         "frontiers": _frontiers(record),
@@ -65,10 +66,10 @@ def render(template: str, context: dict[str, Any]) -> str:
 
 def _frontiers(record: RunRecord) -> list[charts.Frontier]:
     """One for each PPO round: ``ppo`` is the last, ``ppo_round_2`` the second."""
-    rounds = [stage for stage in record.stages if stage.kind == "ppo"]
+    policies = [stage for stage in record.stages if stage.kind == "ppo"]
     found = []
-    for number, stage in enumerate(rounds, start=1):
-        name = "ppo" if number == len(rounds) else f"ppo_round_{number}"
+    for number, stage in enumerate(policies, start=1):
+        name = "ppo" if number == len(policies) else f"ppo_round_{number}"
         tried = record.evaluation.get("snapshots", {}).get(name, {})
         one = charts.frontier_of(stage.title, name, tried, record.evaluation.get("judge", ""))
         if one is not None:

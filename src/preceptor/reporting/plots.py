@@ -12,6 +12,7 @@ from preceptor.reporting.svg import BLUE, GREEN, GREY, INK, MUTED, ORANGE, PAGE,
 
 WIDE = 3.6  # inches; fills the width of a telephone
 SMALL = 2.4  # of the small charts that stand in rows
+LEGEND_COLUMNS = 3  # that fit beside each other
 MAX_POINTS = 300  # of a curve; more are averaged in bins
 MODEL_COLOURS = {"base": GREY, "sft": BLUE, "ppo": ORANGE}
 MODEL_MARKERS = {"base": "s", "sft": "o", "ppo": "D"}
@@ -65,7 +66,7 @@ def intervals(
     ``legend`` holds (label, colour, marker, hollow). Rows with the same label share a line.
     """
     labels = list(dict.fromkeys(row.label for row in rows))
-    with drawing(WIDE, 0.62 + 0.3 * len(labels) + (0.22 if legend else 0)) as figure:
+    with drawing(WIDE, 0.62 + 0.3 * len(labels) + 0.22 * -(-len(legend) // LEGEND_COLUMNS)) as figure:
         axes = figure.add_subplot()
         axes.grid(visible=False, axis="y")
         for label in labels:
@@ -85,7 +86,13 @@ def intervals(
         axes.xaxis.set_major_locator(MaxNLocator(5))
         if legend:
             handles = [_dot(axes, *entry) for entry in legend]
-            figure.legend(handles=handles, loc="outside upper left", ncols=len(handles), borderpad=0, handletextpad=0.3)
+            figure.legend(
+                handles=handles,
+                loc="outside upper left",
+                ncols=min(len(handles), LEGEND_COLUMNS),
+                borderpad=0,
+                handletextpad=0.3,
+            )
         return to_svg(figure, name, description)
 
 

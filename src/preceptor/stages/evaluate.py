@@ -19,7 +19,7 @@ from preceptor.errors import InputError
 from preceptor.evaluation.answers import Answer, Policy, Question
 from preceptor.evaluation.drift import drifts
 from preceptor.evaluation.harmlessness import rude_shares
-from preceptor.evaluation.helpfulness import best_base_format, best_of, mean_scores, win_rates
+from preceptor.evaluation.helpfulness import best_base_format, best_of, by_round, mean_scores, win_rates
 from preceptor.evaluation.judges import GoldJudge, Judge, RewardJudge, gold_judge
 from preceptor.evaluation.perplexity import perplexities
 from preceptor.evaluation.reward_measures import on_rankings, on_the_world
@@ -143,7 +143,8 @@ def evaluate(
     """Measure the models of a run.
 
     models: ``base``, ``sft``, ``reward`` and, if they are there, ``ppo`` and ``reward-check``, the second reward
-        model; any other name is one more policy, such as that of an earlier round, which is held against ``sft``
+        model; any other name is one more policy, which is held against ``sft``; ``ppo_round_2``, of an earlier round,
+        also against the round before it
     data: the run's data directory; ``gold.jsonl`` in it says that the rubric can judge
     rankings: files of rankings; those of prompts that are not trained on measure the reward model where
         no gold is. In the built-in world fresh comparisons are made instead.
@@ -202,9 +203,9 @@ def _open(
     tokenizer = Tokenizer.load(models["sft"])
     reward = place(load_scalar_model(models["reward"]), compute)
     check = place(load_scalar_model(models["reward-check"]), compute) if "reward-check" in models else None
-    names = ["base", "sft", *sorted(models.keys() - {"base", "sft", "ppo", "reward", "reward-check"})]
+    names = ["base", "sft", *by_round(models.keys() - {"base", "sft", "reward", "reward-check"})]
     policies = {}
-    for name in [*names, *(["ppo"] if "ppo" in models else [])]:
+    for name in names:
         model = place(open_language_model(models[name])[0], compute)
         context = min(model.context, reward.trunk.context)
         if config.max_new_tokens >= context - 8:

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from preceptor.errors import InputError
 from preceptor.feedback.schema import Prompt
 from preceptor.keyed import key_bits
+from preceptor.text.conversation import Message
 
 
 def cap_per_user(prompts: Iterable[Prompt], limit: int = 200, seed: int = 0) -> list[Prompt]:
@@ -75,7 +76,12 @@ def prompt_key(prompt: Prompt) -> tuple[tuple[str, str], ...]:
 
     The system message counts: one question under two instructions is two prompts.
     """
-    return tuple((message.role, " ".join(message.content.casefold().split())) for message in prompt.messages)
+    return messages_key(prompt.messages)
+
+
+def messages_key(messages: Iterable[Message]) -> tuple[tuple[str, str], ...]:
+    """:func:`prompt_key` of a prompt that is at hand as messages."""
+    return tuple((message.role, " ".join(message.content.casefold().split())) for message in messages)
 
 
 def drop_duplicates(prompts: Iterable[Prompt], seen: set[tuple[tuple[str, str], ...]] | None = None) -> list[Prompt]:
