@@ -83,7 +83,7 @@ def build_parser() -> argparse.ArgumentParser:
     run.add_argument("--out", type=Path, metavar="DIR", help="run directory (default: runs/ and the recipe's name)")
     run.set_defaults(call=run_verb)
     _common(run)
-    add_round(verbs, _start_torch)
+    add_round(verbs, start_torch)
     for name, verb in STAGES.items():
         stage = verbs.add_parser(name, help=verb.help, description=f"The stage {name}: {verb.help}.")
         stage.set_defaults(call=lambda options, name=name: stage_verb(name, options))

@@ -7,9 +7,10 @@ from markupsafe import Markup
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from preceptor.reporting.plots import WIDE, Measured
-from preceptor.reporting.read import RunRecord, is_number
+from preceptor.reporting.read import RunRecord
 from preceptor.reporting.svg import BLUE, GREEN, GREY, MUTED, ORANGE, PINK, drawing, to_svg
 from preceptor.reporting.tables import Table, number, percent, policies, within
+from preceptor.statistics import is_number
 
 Figures = Mapping[str, Any]
 Panel = tuple[str, str, Sequence[Measured | None], float | None]  # title, "share" or "number", one a round, a line
