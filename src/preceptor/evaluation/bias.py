@@ -5,6 +5,7 @@ Their entropy is 1 bit for a model without preference and 0 for one that would o
 """
 
 import math
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -67,12 +68,17 @@ def _choices(writer: Writer, condition: str, pair: Pair) -> Choices:
         replies = [one.ids[len(start) :] for one in whole]
         continuations = [ids[:-1] if ids[-1] in writer.tokenizer.eos_ids else ids for ids in replies]
     else:
-        start = writer.prompt_ids(with_instruction(condition, ""))
-        start = start or [writer.tokenizer.document_end_id]  # the first word needs something to stand behind
-        continuations = writer.tokenizer.encode_batch([pair.one, pair.other])
+        start = writer.opening() or [writer.tokenizer.document_end_id]  # the first word needs something to stand behind
+        continuations = writer.tokenizer.encode_batch(
+            [with_instruction(condition, sentence) for sentence in (pair.one, pair.other)]
+        )
     if not all(continuations):
         raise InputError(f"pair {pair.id}: has an empty sentence; take it out")
-    return Choices(start, continuations)
+    # What both texts begin with says nothing about which is likelier. Only whole texts are split into tokens: where an
+    # instruction ends by itself, its line ends may be another token than before a word.
+    shared = len(os.path.commonprefix(continuations))
+    shared = min(shared, *(len(ids) - 1 for ids in continuations))
+    return Choices(start + continuations[0][:shared], [ids[shared:] for ids in continuations])
 
 
 def summarise(rows: Sequence[Mapping[str, Any]], prefers: str, seed: int) -> list[Figure]:
