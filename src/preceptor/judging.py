@@ -7,6 +7,7 @@ address, or people, whose rankings come as a file. The directory gets ``answers-
 ``preferences.json``, ``preferences.csv`` and ``report.html``.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,7 @@ from preceptor.ledger import claimed
 from preceptor.models.checkpoint import load_scalar_model, open_language_model
 from preceptor.models.compute import COMPUTE, place
 from preceptor.models.weights import digest
+from preceptor.provenance import content_hash
 from preceptor.reporting.figures import flat, to_csv
 from preceptor.reporting.preferences import render_preferences
 from preceptor.text.conversation import render_replies
@@ -103,6 +105,9 @@ def _rankings(study: Study, progress: Progress) -> tuple[list[Ranking], dict[str
     if study.prompts is None:
         raise InputError("there is nothing to answer; give --prompts FILE")
     prompts = read_jsonl(study.prompts, Prompt)[: study.limit]
+    twice = [one for one, count in Counter(prompt.id for prompt in prompts).items() if count > 1]
+    if twice:
+        raise InputError(f"{study.prompts}: prompt {twice[0]} is there twice; give each an id of its own")
     texts = {name: _answers(name, path, prompts, study, progress) for name, path in study.models.items()}
     texts |= {name: _read_answers(path, prompts) for name, path in study.answers.items()}
     samples = []
@@ -120,7 +125,9 @@ def _rankings(study: Study, progress: Progress) -> tuple[list[Ranking], dict[str
 def _answers(name: str, path: Path, prompts: Sequence[Prompt], study: Study, progress: Progress) -> list[str]:
     """What a model writes, kept group by group, so that the same command goes on where it was stopped."""
     settings = {"temperature": study.temperature, "max_new_tokens": study.max_new_tokens, "seed": study.seed}
-    journal = Journal(study.out / f"answers-{name}.jsonl", {"model": digest(path), **settings})
+    assert study.prompts is not None
+    made_from = {"model": digest(path), "prompts": content_hash(study.prompts), **settings}
+    journal = Journal(study.out / f"answers-{name}.jsonl", made_from)
     model, tokenizer = open_language_model(path)
     policy = Policy(name, place(model, COMPUTE), tokenizer, study.max_new_tokens)
 
@@ -149,7 +156,7 @@ def _judged(study: Study, samples: list[Sample], progress: Progress) -> tuple[li
         if study.remote is not None:
             from preceptor.feedback.app.first import built_in
 
-            kept = study.out / "answers-of-the-judge.jsonl"
+            kept = study.out / "judge.jsonl"
             judged = judge(samples, study.remote, built_in("ranking"), kept, stage.show)
             bias = {"same_both_ways": judged.same_both_ways, "judge_first_place": judged.first_place}
             return judged.rankings, bias | {"malformed": judged.malformed}

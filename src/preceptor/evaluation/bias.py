@@ -5,7 +5,6 @@ Their entropy is 1 bit for a model without preference and 0 for one that would o
 """
 
 import math
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -76,8 +75,8 @@ def _choices(writer: Writer, condition: str, pair: Pair) -> Choices:
         raise InputError(f"pair {pair.id}: has an empty sentence; take it out")
     # What both texts begin with says nothing about which is likelier. Only whole texts are split into tokens: where an
     # instruction ends by itself, its line ends may be another token than before a word.
-    shared = len(os.path.commonprefix(continuations))
-    shared = min(shared, *(len(ids) - 1 for ids in continuations))
+    shared = min(map(len, continuations)) - 1
+    shared = next((at for at in range(shared) if continuations[0][at] != continuations[1][at]), shared)
     return Choices(start + continuations[0][:shared], [ids[shared:] for ids in continuations])
 
 
