@@ -44,6 +44,7 @@ def test_models_and_files_of_answers_meet_before_a_reward_model(toy: Toy, prompt
     assert judge(*command) == 0
     first = found(out)
     assert first["judge"] == "reward model" and first["models"] == ["sft", "theirs"] and first["prompts"] == COUNT
+    assert len(first["made_from"]["reward_model"]) == 64 and first["made_from"]["max_new_tokens"] == 8
     (row,) = first["pairs"]
     rankings = [json.loads(line) for line in (out / "rankings.jsonl").read_text().splitlines()]
     won = [one["ranks"][[r["model"] for r in one["responses"]].index("sft")] == 1 for one in rankings]
@@ -53,7 +54,8 @@ def test_models_and_files_of_answers_meet_before_a_reward_model(toy: Toy, prompt
     assert judge(*command) == 0 and found(out) == first
     assert (out / "answers-sft.jsonl").read_bytes() == kept
     assert "sft over theirs" in (out / "report.html").read_text()
-    assert "preferred.sft over theirs" in (out / "preferences.csv").read_text()
+    table = (out / "preferences.csv").read_text()
+    assert "preferred.sft over theirs" in table and "made_from" not in table  # figures alone
 
 
 def test_answers_to_other_prompts_of_the_same_ids_are_not_taken_for_answers(

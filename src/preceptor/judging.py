@@ -69,7 +69,12 @@ def judge_models(study: Study, progress: Progress) -> dict[str, Any]:
     """Do what is left of a study; what ``preferences.json`` holds."""
     with claimed(study.out):
         rankings, notes = _rankings(study, progress) if study.rankings is None else _given(study.rankings)
-        found: dict[str, Any] = {"judge": _judge_name(study), "seed": study.seed, **notes}
+        found: dict[str, Any] = {
+            "judge": _judge_name(study),
+            "seed": study.seed,
+            "made_from": _made_from(study),
+            **notes,
+        }
         if rankings:
             found |= preferences(rankings, study.seed)
         if study.ratings is not None:
@@ -92,11 +97,30 @@ def _judge_name(study: Study) -> str:
     return "reward model" if study.reward is not None else "gold rubric"
 
 
+def _made_from(study: Study) -> dict[str, Any]:
+    """The SHA-256 of the models and files that were given, and the settings of what was written."""
+    files = {"prompts": study.prompts, "rankings": study.rankings, "ratings": study.ratings}
+    found: dict[str, Any] = {
+        "models": {name: digest(path) for name, path in study.models.items()},
+        "answers": {name: content_hash(path) for name, path in study.answers.items()},
+        "files": {name: content_hash(path) for name, path in files.items() if path is not None},
+    }
+    if study.models:
+        found |= {"temperature": study.temperature, "max_new_tokens": study.max_new_tokens}
+    if study.prompts is not None:
+        found["limit"] = study.limit
+    if study.reward is not None:
+        found["reward_model"] = digest(study.reward)
+    if study.remote is not None:
+        found["judge_url"] = study.remote.url
+    return found
+
+
 def _by_name(found: Mapping[str, Any]) -> dict[str, Any]:
     """Rows of lists under names of their own, so that each figure has a place."""
     pairs = {f"{row['a']} over {row['b']}": row for row in found.get("pairs", [])}
     ratings = {row["model"]: {"value": row["rating"], **row} for row in found.get("ratings", [])}
-    rest = {key: value for key, value in found.items() if key not in ("pairs", "ratings", "seed")}
+    rest = {key: value for key, value in found.items() if key not in ("pairs", "ratings", "seed", "made_from")}
     return {"preferred": pairs, "bradley_terry": ratings, **rest}
 
 
