@@ -44,6 +44,7 @@ def test_models_and_files_of_answers_meet_before_a_reward_model(toy: Toy, prompt
     assert judge(*command) == 0
     first = found(out)
     assert first["judge"] == "reward model" and first["models"] == ["sft", "theirs"] and first["prompts"] == COUNT
+    assert len(first["made_from"]["reward_model"]) == 64 and first["made_from"]["max_new_tokens"] == 8
     (row,) = first["pairs"]
     rankings = [json.loads(line) for line in (out / "rankings.jsonl").read_text().splitlines()]
     won = [one["ranks"][[r["model"] for r in one["responses"]].index("sft")] == 1 for one in rankings]
@@ -53,7 +54,24 @@ def test_models_and_files_of_answers_meet_before_a_reward_model(toy: Toy, prompt
     assert judge(*command) == 0 and found(out) == first
     assert (out / "answers-sft.jsonl").read_bytes() == kept
     assert "sft over theirs" in (out / "report.html").read_text()
-    assert "preferred.sft over theirs" in (out / "preferences.csv").read_text()
+    table = (out / "preferences.csv").read_text()
+    assert "preferred.sft over theirs" in table and "made_from" not in table  # figures alone
+
+
+def test_answers_to_other_prompts_of_the_same_ids_are_not_taken_for_answers(
+    toy: Toy, prompts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    theirs = answers(tmp_path / "theirs.jsonl", "a man from elsewhere")
+    command = ["--model", f"sft={toy.sft}", "--answers", f"theirs={theirs}", "--prompts", prompts, "--limit", 2]
+    command += ["--reward", toy.reward, "--out", tmp_path / "out", "--max-new-tokens", 4]
+    assert judge(*command) == 0
+    prompts.write_text(prompts.read_text().replace("Say", "Sing"))
+    capsys.readouterr()
+    assert judge(*command) == 2
+    assert "made from another prompts" in capsys.readouterr().err
+    prompts.write_text(prompts.read_text().replace('"p1"', '"p0"'))
+    assert judge(*command) == 2
+    assert "prompt p0 is there twice" in capsys.readouterr().err
 
 
 def test_rankings_and_ratings_of_people_are_read_as_they_are(tmp_path: Path) -> None:
@@ -81,7 +99,10 @@ def test_a_flag_that_was_not_asked_about_is_no_answer() -> None:
     ]
     one = rating_figures(ratings, seed=0)["a"]
     assert one["overall"]["mean"] == 3.0 and one["overall"]["n"] == 2
-    assert one["flags"]["violent"] == {"mean": 1.0, "low": 1.0, "high": 1.0, "n": 1}
+    assert (
+        one["flags"]["violent"]["mean"] == one["flags"]["violent"]["high"] == 1.0 and one["flags"]["violent"]["n"] == 1
+    )
+    assert one["flags"]["violent"]["low"] < 0.5  # one prompt is no certainty
     with pytest.raises(InputError, match="names no model"):
         rating_figures([Rating(prompt_id="1", response="x", overall=4)], seed=0)
 

@@ -7,6 +7,7 @@ address, or people, whose rankings come as a file. The directory gets ``answers-
 ``preferences.json``, ``preferences.csv`` and ``report.html``.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,7 @@ from preceptor.ledger import claimed
 from preceptor.models.checkpoint import load_scalar_model, open_language_model
 from preceptor.models.compute import COMPUTE, place
 from preceptor.models.weights import digest
+from preceptor.provenance import content_hash
 from preceptor.reporting.figures import flat, to_csv
 from preceptor.reporting.preferences import render_preferences
 from preceptor.text.conversation import render_replies
@@ -67,7 +69,12 @@ def judge_models(study: Study, progress: Progress) -> dict[str, Any]:
     """Do what is left of a study; what ``preferences.json`` holds."""
     with claimed(study.out):
         rankings, notes = _rankings(study, progress) if study.rankings is None else _given(study.rankings)
-        found: dict[str, Any] = {"judge": _judge_name(study), "seed": study.seed, **notes}
+        found: dict[str, Any] = {
+            "judge": _judge_name(study),
+            "seed": study.seed,
+            "made_from": _made_from(study),
+            **notes,
+        }
         if rankings:
             found |= preferences(rankings, study.seed)
         if study.ratings is not None:
@@ -90,11 +97,30 @@ def _judge_name(study: Study) -> str:
     return "reward model" if study.reward is not None else "gold rubric"
 
 
+def _made_from(study: Study) -> dict[str, Any]:
+    """The SHA-256 of the models and files that were given, and the settings of what was written."""
+    files = {"prompts": study.prompts, "rankings": study.rankings, "ratings": study.ratings}
+    found: dict[str, Any] = {
+        "models": {name: digest(path) for name, path in study.models.items()},
+        "answers": {name: content_hash(path) for name, path in study.answers.items()},
+        "files": {name: content_hash(path) for name, path in files.items() if path is not None},
+    }
+    if study.models:
+        found |= {"temperature": study.temperature, "max_new_tokens": study.max_new_tokens}
+    if study.prompts is not None:
+        found["limit"] = study.limit
+    if study.reward is not None:
+        found["reward_model"] = digest(study.reward)
+    if study.remote is not None:
+        found["judge_url"] = study.remote.url
+    return found
+
+
 def _by_name(found: Mapping[str, Any]) -> dict[str, Any]:
     """Rows of lists under names of their own, so that each figure has a place."""
     pairs = {f"{row['a']} over {row['b']}": row for row in found.get("pairs", [])}
     ratings = {row["model"]: {"value": row["rating"], **row} for row in found.get("ratings", [])}
-    rest = {key: value for key, value in found.items() if key not in ("pairs", "ratings", "seed")}
+    rest = {key: value for key, value in found.items() if key not in ("pairs", "ratings", "seed", "made_from")}
     return {"preferred": pairs, "bradley_terry": ratings, **rest}
 
 
@@ -103,6 +129,9 @@ def _rankings(study: Study, progress: Progress) -> tuple[list[Ranking], dict[str
     if study.prompts is None:
         raise InputError("there is nothing to answer; give --prompts FILE")
     prompts = read_jsonl(study.prompts, Prompt)[: study.limit]
+    twice = [one for one, count in Counter(prompt.id for prompt in prompts).items() if count > 1]
+    if twice:
+        raise InputError(f"{study.prompts}: prompt {twice[0]} is there twice; give each an id of its own")
     texts = {name: _answers(name, path, prompts, study, progress) for name, path in study.models.items()}
     texts |= {name: _read_answers(path, prompts) for name, path in study.answers.items()}
     samples = []
@@ -120,7 +149,9 @@ def _rankings(study: Study, progress: Progress) -> tuple[list[Ranking], dict[str
 def _answers(name: str, path: Path, prompts: Sequence[Prompt], study: Study, progress: Progress) -> list[str]:
     """What a model writes, kept group by group, so that the same command goes on where it was stopped."""
     settings = {"temperature": study.temperature, "max_new_tokens": study.max_new_tokens, "seed": study.seed}
-    journal = Journal(study.out / f"answers-{name}.jsonl", {"model": digest(path), **settings})
+    assert study.prompts is not None
+    made_from = {"model": digest(path), "prompts": content_hash(study.prompts), **settings}
+    journal = Journal(study.out / f"answers-{name}.jsonl", made_from)
     model, tokenizer = open_language_model(path)
     policy = Policy(name, place(model, COMPUTE), tokenizer, study.max_new_tokens)
 
@@ -149,7 +180,7 @@ def _judged(study: Study, samples: list[Sample], progress: Progress) -> tuple[li
         if study.remote is not None:
             from preceptor.feedback.app.first import built_in
 
-            kept = study.out / "answers-of-the-judge.jsonl"
+            kept = study.out / "judge.jsonl"
             judged = judge(samples, study.remote, built_in("ranking"), kept, stage.show)
             bias = {"same_both_ways": judged.same_both_ways, "judge_first_place": judged.first_place}
             return judged.rankings, bias | {"malformed": judged.malformed}

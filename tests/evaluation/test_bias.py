@@ -56,6 +56,25 @@ def test_preferences_are_those_of_whole_sentences(
         assert row["cut"] is False
 
 
+def test_an_instruction_and_its_sentence_are_split_into_tokens_as_one_text(
+    tiny_model: Callable[..., Transformer],
+) -> None:
+    text = Tokenizer.train(["a\n\n"] * 9, 264)  # two line ends are one token, but not before a word
+    instruction = CONDITIONS["respectful"] + "\n\n"
+    assert text.encode(instruction + "Ann") != text.encode(instruction) + text.encode("Ann")
+    model = tiny_model(max_position_embeddings=192).eval()
+
+    def logprob(sentence: str) -> float:
+        ids = torch.tensor([text.bos_id, *text.encode(instruction + sentence)])
+        with torch.no_grad():
+            logprobs = model(ids[None, :-1])[0].log_softmax(-1)
+        return float(logprobs.gather(1, ids[1:, None]).sum())
+
+    pair = Pair("1", "Ann likes bob", "Ann likes bob.", "longer by a token")
+    (row,) = preferences(Writer("m", model, text, False), [("respectful", pair)])
+    assert row["bits"] == pytest.approx(entropy_bits(logprob(pair.one) - logprob(pair.other)), abs=1e-4)
+
+
 def test_figures_for_each_instruction_and_group() -> None:
     rows = [
         {"condition": "none", "group": group, "p": p, "bits": b} for group, p, b in [("a", 0.9, 0.4), ("b", 0.1, 0.6)]

@@ -3,11 +3,13 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from preceptor.cli import main
+from preceptor.evaluation.journal import Journal
 from preceptor.keyed import torch_rng
 from preceptor.models.checkpoint import save_model
 from preceptor.models.transformer import Transformer
@@ -103,6 +105,19 @@ def test_every_kind_of_request_gives_what_the_harness_gets(
     assert len({str(one) for one in ours["local_write"]}) > 1
 
 
+def test_the_same_request_again_is_another_sample(directory: Path, tmp_path: Path) -> None:
+    model = PreceptorLM(str(directory), device="cpu", batch_size=4)
+    kwargs = {"until": [], "max_gen_toks": 12, "do_sample": True, "temperature": 1.0}
+    requests = [SimpleNamespace(args=("ann likes", kwargs)) for _ in range(4)]
+    drawn = model.generate_until(requests)
+    assert len(set(drawn)) > 1
+    kept = [
+        PreceptorLM(str(directory), device="cpu", journal=Journal(tmp_path / "kept.jsonl", {})).generate_until(requests)
+        for _ in range(2)
+    ]
+    assert kept == [drawn, drawn]
+
+
 def test_tasks_are_measured_and_their_requests_kept(
     directory: Path,
     task_path: Path,
@@ -118,6 +133,7 @@ def test_tasks_are_measured_and_their_requests_kept(
     figures = {figure["measure"]: figure for figure in result["figures"]}
     assert figures["local_choice: acc"]["n"] == 5 and figures["local_choice: acc"]["high"] > 0.0
     assert figures["local_text: word_perplexity"]["unit"] == "score"
+    assert figures["local_text: word_perplexity"]["low"] is None  # the harness would need a bootstrap for it
     kept = (out / "answers-tasks-requests-model.jsonl").read_bytes()
     monkeypatch.setattr("preceptor.evaluation.harness.score_choices", None)  # so nothing can be scored again
     assert main([*ask, "--tasks", ",".join(TASKS)]) == 0

@@ -11,7 +11,16 @@ from preceptor.evaluation import truthfulqa_answers
 from preceptor.evaluation.journal import Journal
 from preceptor.evaluation.reference_judge import ReferenceJudge, References
 from preceptor.evaluation.truthfulqa import Question
-from preceptor.evaluation.truthfulqa_answers import LocalJudge, OutsideJudge, Verdict, figures_of, parse_verdict
+from preceptor.evaluation.truthfulqa_answers import (
+    CONDITIONS,
+    LocalJudge,
+    OutsideJudge,
+    Verdict,
+    figures_of,
+    keep_verdicts,
+    kept_answers,
+    parse_verdict,
+)
 
 # What is false is bold here, and the places differ, so that a judge has something to learn beyond one question.
 PLACES = ["rome", "paris", "oslo", "lima", "cairo", "delhi", "quito", "tokyo", "bern", "riga", "minsk", "sofia"]
@@ -111,3 +120,25 @@ def test_what_an_outside_judge_does_not_say_is_missing_and_shown(
     assert figures["true, by wise"].n == 2 and figures["true, by wise"].value == 1.0
     assert figures["no verdict, by wise"].value == pytest.approx(1 / 3)
     assert [figure.measure for figure in figures_of("QA", "wise", [None])] == ["no verdict, by wise"]
+
+
+def test_a_verdict_on_another_answer_is_not_kept_for_this_one(tmp_path: Path) -> None:
+    judge = LocalJudge(QUESTIONS, seed=0)
+    for answer, true in (("I have no comment.", True), ("Everyone in rome always flies there", False)):
+        journal = Journal(tmp_path / "verdicts.jsonl", {})
+        (verdict,) = keep_verdicts(journal, "QA prompt", QUESTIONS[:1], [answer], judge)
+        assert verdict is not None and verdict.true == true
+
+
+def test_answers_of_a_model_that_was_stopped_or_breaks_lines_otherwise(tmp_path: Path) -> None:
+    one = QUESTIONS[0]
+    for name in ("whole", "stopped"):
+        journal = Journal(tmp_path / f"answers-truthfulqa-answers-{name}.jsonl", {})
+        rows = [
+            {"id": condition, "condition": condition, "question": one.question, "answer": "rain\u2028snow"}
+            for condition in CONDITIONS
+        ]
+        journal.keep(rows)
+    torn = journal.path.read_bytes()
+    journal.path.write_bytes(torn[:-9])
+    assert kept_answers(tmp_path, [one]) == {"whole": {key: ["rain\u2028snow"] for key in CONDITIONS}}

@@ -146,6 +146,15 @@ def test_what_was_answered_is_not_asked_again(fake: Fake, tmp_path: Path) -> Non
     assert answered > 0 and len(fake.bodies) - before == 6 - answered
 
 
+def test_what_another_judge_answered_is_not_taken_for_its_word(fake: Fake, tmp_path: Path) -> None:
+    ask(fake, tmp_path)
+    fake.answer, before = first_is_best, len(fake.bodies)
+    other = JudgeConfig(url=fake.url + "/", model="wiser")
+    assert judge(samples(), other, "Be just.", tmp_path / "judge.jsonl").same_both_ways == 0.0
+    assert len(fake.bodies) == before + 6
+    assert ask(fake, tmp_path).same_both_ways == 1.0 and len(fake.bodies) == before + 6  # the first one's are there
+
+
 def test_an_endpoint_that_is_not_there_is_said_in_one_line(fake: Fake, tmp_path: Path) -> None:
     for url, said in (
         ("http://127.0.0.1:9/v1", "gives no answer"),

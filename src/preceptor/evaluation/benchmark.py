@@ -137,7 +137,7 @@ class Subject:
 
 @dataclass(frozen=True)
 class Figure:
-    """One figure with its 95 % interval over ``n`` units, such as questions or prompts.
+    """One figure with its 95 % interval over ``n`` units, such as questions or prompts; None where none is known.
 
     ``condition`` tells figures of one measure apart, such as the instruction that a model was given; "" if there is
     only one.
@@ -146,8 +146,8 @@ class Figure:
     condition: str
     measure: str
     value: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
     n: int
     unit: Unit = "share"
     of: str = "questions"  # what n counts

@@ -67,12 +67,17 @@ def _choices(writer: Writer, condition: str, pair: Pair) -> Choices:
         replies = [one.ids[len(start) :] for one in whole]
         continuations = [ids[:-1] if ids[-1] in writer.tokenizer.eos_ids else ids for ids in replies]
     else:
-        start = writer.prompt_ids(with_instruction(condition, ""))
-        start = start or [writer.tokenizer.document_end_id]  # the first word needs something to stand behind
-        continuations = writer.tokenizer.encode_batch([pair.one, pair.other])
+        start = writer.opening() or [writer.tokenizer.document_end_id]  # the first word needs something to stand behind
+        continuations = writer.tokenizer.encode_batch(
+            [with_instruction(condition, sentence) for sentence in (pair.one, pair.other)]
+        )
     if not all(continuations):
         raise InputError(f"pair {pair.id}: has an empty sentence; take it out")
-    return Choices(start, continuations)
+    # What both texts begin with says nothing about which is likelier. Only whole texts are split into tokens: where an
+    # instruction ends by itself, its line ends may be another token than before a word.
+    shared = min(map(len, continuations)) - 1
+    shared = next((at for at in range(shared) if continuations[0][at] != continuations[1][at]), shared)
+    return Choices(start + continuations[0][:shared], [ids[shared:] for ids in continuations])
 
 
 def summarise(rows: Sequence[Mapping[str, Any]], prefers: str, seed: int) -> list[Figure]:

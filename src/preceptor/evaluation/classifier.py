@@ -10,6 +10,7 @@ import torch
 from preceptor.errors import InputError
 from preceptor.files import read_json
 from preceptor.models.sources import find_model
+from preceptor.models.weights import digest
 
 BATCH = 32
 
@@ -77,7 +78,7 @@ def load_classifier(text: str) -> Classifier:
     if config.model_type in ("roberta", "xlm-roberta"):
         positions -= 2  # RoBERTa's positions begin behind its padding id
     return Classifier(
-        name=f"{label} of {model}",
+        name=f"{label} of {model} ({digest(directory)[:12]})",  # what other weights said is not taken for its word
         model=network.eval(),
         tokenizer=tokenizer,
         label=index,

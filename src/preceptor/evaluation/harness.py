@@ -11,6 +11,7 @@ the harness's own ``hf`` model. Chat templates of tasks are not applied.
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -108,8 +109,16 @@ class PreceptorLM(LM):  # type: ignore[misc]
         return [row["logprob"] for row in self._kept("loglikelihood_rolling", texts, make)]
 
     def generate_until(self, requests: Sequence[Any]) -> list[str]:
-        """What the model writes behind each context, up to the first of the texts that end it."""
-        asked = [(request.args[0], dict(request.args[1])) for request in requests]
+        """What the model writes behind each context, up to the first of the texts that end it.
+
+        A task that samples several texts asks the same several times; each time is one with noise of its own.
+        """
+        times: Counter[str] = Counter()
+        asked = []
+        for request in requests:
+            context, kwargs = request.args[0], dict(request.args[1])
+            asked.append((context, kwargs, times[context]))
+            times[context] += 1
 
         def make(group: list[int]) -> list[Row]:
             begun = [self._begun(*asked[i]) for i in group]
@@ -136,9 +145,9 @@ class PreceptorLM(LM):  # type: ignore[misc]
         )
         return [Choices(context, [tokens]) for context, tokens in map(make_disjoint_window, windows)]
 
-    def _begun(self, context: str, kwargs: Mapping[str, Any]) -> Begun:
+    def _begun(self, context: str, kwargs: Mapping[str, Any], time: int) -> Begun:
         ids = [*self._tokenizer.before_text, *self._tokenizer.encode(context)] or [self._prefix]
-        return Begun(ids, *_sampling(kwargs), key=(context,))
+        return Begun(ids, *_sampling(kwargs), key=(context, time))
 
     def _kept(self, kind: str, asked: Sequence[Any], make: Callable[[list[int]], list[Row]]) -> list[Row]:
         """The rows of what is asked, out of the journal as far as they are there."""

@@ -76,9 +76,10 @@ class Tasks:
 
 
 def _figure(task: str, name: str, condition: str, value: float, error: Any, drawn: Sequence[Any], work: Work) -> Figure:
-    """A measure with an interval: from the documents where it is their mean, else from the harness's error."""
+    """A measure with an interval: from the documents where it is their mean, else from the harness's error, if any."""
     measure, value = f"{task}: {name}", float(value)
-    low = high = value
+    low: float | None = None
+    high: float | None = None
     numbers = all(isinstance(one, float | int) for one in drawn)
     share = 0.0 <= value <= 1.0
     if drawn and numbers and math.isclose(sum(map(float, drawn)) / len(drawn), value, abs_tol=1e-9):

@@ -60,6 +60,11 @@ class Journal:
         return [self._rows[one] for one in ids]
 
 
+def kept_rows(path: Path) -> list[Row]:
+    """The rows of a journal that somebody else wrote, or is writing; a line that a kill has torn is left out."""
+    return _whole_lines(path)[1:]
+
+
 def _line(row: Row) -> str:
     return json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n"
 

@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from preceptor.evaluation.benchmark import Figure, Subject
-from preceptor.evaluation.journal import Journal, Row
+from preceptor.evaluation.journal import Journal, Row, kept_rows
 from preceptor.evaluation.reference_judge import ReferenceJudge, References
 from preceptor.evaluation.truthfulqa import Question, prompt_of
 from preceptor.evaluation.writing import Begun, write_texts
 from preceptor.feedback.endpoint import Endpoint
 from preceptor.feedback.schema import Response, Sample
-from preceptor.files import read_text, write_jsonl
+from preceptor.files import write_jsonl
 from preceptor.generation.sampling import SamplingConfig
 from preceptor.statistics import share_with_interval
 from preceptor.text.conversation import Message
@@ -201,7 +201,7 @@ def parse_verdict(text: str) -> Verdict | None:
 def keep_verdicts(
     journal: Journal, condition: str, questions: Sequence[Question], answers: Sequence[str], judge: LocalJudge
 ) -> list[Verdict | None]:
-    """What the local judge says of each answer, kept beside it to be looked at."""
+    """What the local judge says of each answer, kept beside it to be looked at; of another answer it says it anew."""
 
     def make(group: list[int]) -> list[Row]:
         found = judge.judge([questions[i] for i in group], [answers[i] for i in group])
@@ -210,7 +210,8 @@ def keep_verdicts(
             for i, one in zip(group, found, strict=True)
         ]
 
-    rows = journal.fill([f"{condition}: {one.question}" for one in questions], make)
+    ids = [f"{condition}: {one.question} {answer}" for one, answer in zip(questions, answers, strict=True)]
+    rows = journal.fill(ids, make)
     return [None if row["verdict"] is None else Verdict(**row["verdict"]) for row in rows]
 
 
@@ -233,8 +234,7 @@ def kept_answers(directory: Path, questions: Sequence[Question]) -> dict[str, di
     found: dict[str, dict[str, list[str]]] = {}
     prefix = "answers-truthfulqa-answers-"
     for path in sorted(directory.glob(f"{prefix}*.jsonl")):
-        rows = [json.loads(line) for line in read_text(path).splitlines()[1:]]
-        by_key = {(row["condition"], row["question"]): row["answer"] for row in rows}
+        by_key = {(row["condition"], row["question"]): row["answer"] for row in kept_rows(path)}
         if all((condition, one.question) in by_key for condition in CONDITIONS for one in questions):
             found[path.stem.removeprefix(prefix)] = {
                 condition: [by_key[condition, one.question] for one in questions] for condition in CONDITIONS

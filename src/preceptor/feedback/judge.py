@@ -5,6 +5,7 @@ since such judges favour places. What it says is marked: ``source`` is "syntheti
 model it was. The outputs reach it as JSON, so that none of them can pass for the question.
 """
 
+import hashlib
 import json
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -72,7 +73,7 @@ def judge(
     """
     if config.url is None or config.model is None:
         raise InputError('rank.source = "judge" needs rank.judge.url and rank.judge.model; set both')
-    answers = _Answers(kept)
+    answers = _Answers(kept, config, guideline)
     with closing(_Endpoint(config, guideline)) as endpoint, ThreadPoolExecutor(config.requests_at_once) as threads:
         jobs = [threads.submit(_both_ways, endpoint, answers, sample) for sample in samples]
         try:
@@ -169,11 +170,13 @@ class _Endpoint:
 
 
 class _Answers:
-    """What the judge has said so far, a line an answer, by the question."""
+    """What the judge has said so far, a line an answer, by the question. What another judge said there is not read."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, config: JudgeConfig, guideline: str) -> None:
         self._path = path
-        self._said = dict(_read(path))
+        asked = json.dumps([config.url, config.model, guideline + FORMAT])
+        self._judge = hashlib.sha256(asked.encode()).hexdigest()[:16]
+        self._said = dict(_read(path, self._judge))
 
     def get(self, question: str) -> list[int] | None:
         """The ranks of a question that was asked before."""
@@ -183,15 +186,16 @@ class _Answers:
         """Write an answer down; one write, so that lines of several threads do not mix."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
         with self._path.open("ab", buffering=0) as file:
-            file.write((json.dumps([question, ranks]) + "\n").encode())
+            file.write((json.dumps([self._judge, question, ranks]) + "\n").encode())
 
 
-def _read(path: Path) -> Iterator[tuple[str, list[int]]]:
+def _read(path: Path, judge: str) -> Iterator[tuple[str, list[int]]]:
     if not path.exists():
         return
     for line in path.read_bytes().splitlines():
         try:
-            question, ranks = json.loads(line)
+            by, question, ranks = json.loads(line)
         except ValueError:  # torn by a kill
             continue
-        yield question, ranks
+        if by == judge:
+            yield question, ranks

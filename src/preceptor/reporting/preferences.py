@@ -54,7 +54,8 @@ def _cautions(found: Figures) -> list[str]:
         same, first = percent(found["same_both_ways"]), percent(found.get("judge_first_place"))
         notes.append(
             f"each question was asked in both orders; they gave the same on {same} of pairs, and what stood first was "
-            f"preferred in {first}. A pair on which the orders disagree counts as a tie."
+            f"preferred in {first}. What counts is the sum of an answer's two ranks: two answers on which the orders "
+            "disagree are a tie, but among three or more the sums may differ."
         )
     if found.get("not_judged"):
         notes.append(f"gave no judgement on {found['not_judged']:,} prompts; they are left out, not guessed.")
