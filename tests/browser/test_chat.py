@@ -194,6 +194,9 @@ def test_the_key_is_asked_for_once_and_can_be_forgotten(server: FakeServer, chat
     server.key = "secret-key"
     page = chat()
     dialog = page.get_by_role("dialog", name="This server asks for an API key")
+    dialog.get_by_label("API key").fill("слово")  # which no header can hold
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("alert")).to_have_text("the server asks for a valid API key (see Settings)")
     for key in ("wrong", "secret-key"):
         expect(dialog.get_by_label("API key")).to_be_focused()
         dialog.get_by_label("API key").fill(key)

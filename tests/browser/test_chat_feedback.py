@@ -168,6 +168,25 @@ def test_consent_is_withdrawn_in_the_settings(chat: Open, store: Store) -> None:
     assert list(read_prompts(store)) == []
 
 
+def test_two_tabs_are_of_one_mind(chat: Open, store: Store) -> None:
+    first = chat(agreed=False)
+    second = first.context.new_page()
+    second.on("dialog", lambda dialog: dialog.accept())
+    second.goto(first.url)
+    second.get_by_role("button", name="Read and decide").click()
+    second.get_by_role("button", name="I agree").click()
+    expect(second.locator(".state")).to_contain_text("Stored with your consent.")
+    ask(first, "Hello")
+    expect(first.locator(".state")).to_contain_text("Stored with your consent.")  # what is so is said
+    first.get_by_role("button", name="Good reply").click()
+    expect(first.locator("#live")).to_have_text("Stored.")
+    second.get_by_role("button", name="Change").click()
+    second.get_by_role("button", name="Withdraw and delete").click()
+    expect(second.locator(".state")).to_contain_text("Nothing is stored on the server.")
+    first.get_by_role("button", name="Bad reply").click()
+    expect(first.locator("article .hint")).to_contain_text("Not stored: give the token that consent gave you")
+
+
 def test_a_new_text_is_asked_for_while_one_chats(chat: Open, store: Store) -> None:
     page = chat()
     publish(store, "chat", {"en": "# Other conditions", "zh-Hans": "# 其他条件"})

@@ -10,6 +10,7 @@ import pytest
 import torch
 from fastapi.testclient import TestClient
 
+from preceptor.errors import InputError
 from preceptor.models.heads import ScalarModel
 from preceptor.serving.api import create_app
 from preceptor.serving.best_of import Judge
@@ -112,3 +113,18 @@ def test_scores_that_are_not_finite_are_no_choice(client: openai.OpenAI, judge: 
     with pytest.raises(openai.APIError, match="not finite"):
         list(ask(client, best_of=2, stream=True))
     assert ask(client).choices
+
+
+def test_what_the_reward_model_cannot_read_is_a_refusal(
+    client: openai.OpenAI, judge: Judge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its template may refuse roles that the served model takes."""
+
+    def refuse(*_: Any) -> Any:
+        raise InputError("only user and assistant roles")
+
+    monkeypatch.setattr("preceptor.serving.best_of.render_replies", refuse)
+    with pytest.raises(openai.BadRequestError, match="the reward model cannot read this: only user"):
+        ask(client, best_of=2)
+    with pytest.raises(openai.APIError, match="the reward model cannot read this"):
+        list(ask(client, best_of=2, stream=True))

@@ -90,7 +90,7 @@ def test_without_consent_nothing_is_kept(client: TestClient, store: Store) -> No
     for token in (None, "made up", "x" * 300):
         answer, ((reply, _),) = ask(client, token)
         assert answer.headers.get("Preceptor-Kept", "no") == "no"
-        judge(client, token, "thumbs", {"reply": reply, "thumb": "up"}, 404 if token == "made up" else 401)
+        judge(client, token, "thumbs", {"reply": reply, "thumb": "up"}, 404 if token == "made up" else 403)
     assert list(read_prompts(store)) == []
 
 
@@ -149,7 +149,7 @@ def test_withdrawing_deletes_and_a_new_text_is_asked_for(client: TestClient, tok
     assert list(read_prompts(store)) == [] and list(read_ratings(store)) == []
     assert client.delete("/v1/feedback/consent", headers=headers(token)).status_code == 404
     assert client.get("/v1/feedback/consent", headers=headers(token)).json()["given"] is None
-    judge(client, token, "thumbs", {"reply": reply, "thumb": "up"}, 403)
+    judge(client, token, "thumbs", {"reply": reply, "thumb": "up"}, 404)  # the server remembers it no more
 
 
 def test_other_sites_and_floods_are_kept_out(
@@ -158,7 +158,7 @@ def test_other_sites_and_floods_are_kept_out(
     for path in ("consent", "thumbs", "comparisons", "demonstrations"):
         answer = client.post(f"/v1/feedback/{path}", content="{}", headers={"Content-Type": "text/plain"})
         assert answer.status_code == 415
-    assert client.delete("/v1/feedback/consent").status_code == 401  # the header makes a browser ask first
+    assert client.delete("/v1/feedback/consent").status_code == 403  # the header makes a browser ask first
     for name, limit in (("PROMPTS_A_DAY", 1), ("JUDGEMENTS_A_MINUTE", 1), ("CONSENTS_AN_HOUR", 0)):
         monkeypatch.setattr(collecting, name, limit)
     with TestClient(create_app({"tiny": worker}, store=store)) as small:
@@ -168,6 +168,8 @@ def test_other_sites_and_floods_are_kept_out(
         judge(small, token, "thumbs", {"reply": reply, "thumb": "up"})
         judge(small, token, "thumbs", {"reply": reply, "thumb": "down"}, 429)
         judge(small, None, "consent", {"version": 1}, 429)
+        flood = small.post("/v1/feedback/thumbs", json={"reply": reply, "thumb": None}, headers=headers(token))
+        assert 1 < int(flood.headers["Retry-After"]) <= 60
 
 
 def test_replies_are_remembered_for_a_day_and_within_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -177,5 +179,15 @@ def test_replies_are_remembered_for_a_day_and_within_bounds(monkeypatch: pytest.
     for number in "abc":
         replies.add(Said(number, 0, "user", "m", (Message(role="user", content="x" * 5),), "y" * 5))
     assert replies.find("a", 0) is None and replies.find("b", 0) is not None
+    replies.forget("another user")
+    assert replies.find("b", 0) is not None
     now = collecting.DAY
     assert replies.find("b", 0) is None
+
+
+def test_what_was_said_to_her_is_forgotten_with_her() -> None:
+    replies = Replies()
+    for user in ("ann", "bob"):
+        replies.add(Said(user, 0, user, "m", (Message(role="user", content="hello"),), "hi"))
+    replies.forget("ann")
+    assert replies.find("ann", 0) is None and replies.find("bob", 0) is not None

@@ -1,8 +1,10 @@
 """Another server behind our front, vLLM or any that speaks OpenAI's API: how it is asked, and what its errors mean."""
 
+import asyncio
 import json
 import os
 from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from time import monotonic
 from typing import Any
 
@@ -14,6 +16,7 @@ from preceptor.serving.refusals import RefusalError
 
 KEY = "PRECEPTOR_BACKEND_KEY"  # the environment variable with the key that the backend asks for
 CONNECT_SECONDS = 5.0
+NAMES_SECONDS = 10.0  # between two questions for a name that it did not have
 READY_SECONDS = 2.0  # how long an answer about readiness holds: probes must not become a load
 ERROR_BYTES = 1 << 20  # of an error that is read for what it says
 
@@ -39,6 +42,7 @@ class Backend:
             trust_env=False,  # the address was given; no proxy of the environment comes between
         )
         self._ready: tuple[float, str | None] = (-READY_SECONDS, None)
+        self._names, self._named = frozenset[str](), -NAMES_SECONDS  # of its models, and when it was asked last
 
     async def trouble(self) -> str | None:
         """Whether it answers."""
@@ -51,6 +55,28 @@ class Backend:
                 trouble = "backend down"
             self._ready = monotonic(), trouble
         return trouble
+
+    async def models(self) -> dict[str, dict[str, Any]]:
+        """Its models by name, each as it describes it."""
+        answer = await self.send("GET", "models")
+        try:
+            said = object_of(b"".join([chunk async for chunk in self.bytes_of(answer)])).get("data")
+        finally:
+            await answer.aclose()
+        there = [one for one in said if isinstance(one, dict)] if isinstance(said, list) else []
+        return {str(one.get("id")): one for one in there}
+
+    async def label(self, name: str) -> str:
+        """What figures and the log call a model: "other" if the backend does not list it.
+
+        Some backends answer to any name, and those that clients make up have no place there.
+        """
+        if name not in self._names and monotonic() - self._named >= NAMES_SECONDS:
+            self._named = monotonic()
+            with suppress(RefusalError, TimeoutError):
+                async with asyncio.timeout(READY_SECONDS):
+                    self._names = frozenset(await self.models())
+        return name if name in self._names else "other"
 
     def loads(self) -> Sequence[Load]:
         """Its own figures say."""
@@ -96,6 +122,17 @@ class Backend:
                 yield chunk
         except httpx2.TransportError as error:
             raise self._down(error) from None
+
+
+def object_of(text: bytes) -> dict[str, Any]:
+    """A JSON object that the backend sends."""
+    try:
+        value = json.loads(text)
+    except ValueError:
+        value = None
+    if not isinstance(value, dict):
+        raise RefusalError(502, "the backend sends what is no JSON object", code="backend_failed")
+    return value
 
 
 async def _error_of(answer: httpx2.Response) -> dict[str, Any]:

@@ -5,6 +5,7 @@ import math
 from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+from preceptor.errors import InputError
 from preceptor.generation.engine import FinishReason
 from preceptor.models.heads import ScalarModel
 from preceptor.serving.refusals import RefusalError
@@ -51,7 +52,10 @@ class Judge:
         self, messages: Sequence[Message], replies: Sequence[str], reasons: Sequence[FinishReason | None]
     ) -> list[float]:
         tokenizer, trunk = self._tokenizer, self._model.trunk
-        sequences = [one.ids for one in render_replies(tokenizer, messages, replies, trunk.context)]
+        try:
+            sequences = [one.ids for one in render_replies(tokenizer, messages, replies, trunk.context)]
+        except InputError as error:  # of its own template or context; the served model may well take it
+            raise RefusalError(400, f"the reward model cannot read this: {error}", param="messages") from None
         for ids, reason in zip(sequences, reasons, strict=True):
             if reason == "length" and ids[-1] in tokenizer.eos_ids:
                 ids.pop()  # it was cut off, and is judged as it stands: without an end

@@ -15,7 +15,6 @@ from preceptor.serving.logprobs import chat_logprobs
 from preceptor.serving.refusals import RefusalError, full
 from preceptor.serving.replies import EventStream, Reply, find_worker, unless_left
 from preceptor.serving.requests import ChatRequest
-from preceptor.serving.watch import watch
 from preceptor.serving.worker import Job, Piece, Worker
 from preceptor.text.conversation import Rendered, render_prompt
 from preceptor.text.tokenizer import Tokenizer
@@ -33,8 +32,7 @@ def chat_routes(workers: Mapping[str, Worker], judge: Judge | None) -> APIRouter
         if asked.best_of is not None:
             _check(judge)
         job, truncated = await asyncio.to_thread(_job, worker, asked, asyncio.get_running_loop())
-        watch(request, asked.model, job)
-        take_on(worker, job)
+        take_on(request, asked.model, worker, job)
         kind = "chat.completion.chunk" if asked.stream else "chat.completion"
         reply = Reply("chatcmpl", kind, asked.model, job)
         if asked.truncate:

@@ -27,6 +27,7 @@ from preceptor.feedback.app.first import first_texts
 from preceptor.feedback.store import Store
 from preceptor.feedback.store.chats import Said, keep_prompt
 from preceptor.serving.bodies import MAX_BODY
+from preceptor.serving.front.log import LOGGER
 from preceptor.text.conversation import Message
 from preceptor.web.attempts import Attempts
 
@@ -59,6 +60,12 @@ class Replies:
                 _, (_, gone, _) = self._said.popitem(last=False)
                 self._characters -= gone
 
+    def forget(self, user: str) -> None:
+        """Remember nothing that was said to her."""
+        with self._lock:
+            for name in [name for name, (_, _, said) in self._said.items() if said.user == user]:
+                self._characters -= self._said.pop(name)[1]
+
     def find(self, number: str, index: int) -> Said | None:
         """The reply of this id, if it is remembered."""
         with self._lock:
@@ -85,7 +92,7 @@ class Collector:
         except InputError:
             return None  # nothing that a prompt could be made of
         except SQLAlchemyError as error:
-            logging.getLogger(__name__).warning("a prompt was not kept: %s", type(error).__name__)
+            logging.getLogger(LOGGER).warning("a prompt was not kept: %s", type(error).__name__)
             return None
 
 

@@ -14,7 +14,6 @@ from preceptor.serving.logprobs import text_logprobs
 from preceptor.serving.refusals import RefusalError
 from preceptor.serving.replies import EventStream, Reply, find_worker, unless_left
 from preceptor.serving.requests import CompletionRequest
-from preceptor.serving.watch import watch
 from preceptor.serving.worker import Chosen, Job, Worker
 from preceptor.text.tokenizer import Tokenizer
 
@@ -29,8 +28,7 @@ def completion_routes(workers: Mapping[str, Worker]) -> APIRouter:
         asked = await read_body(request, CompletionRequest)
         worker = find_worker(workers, asked.model)
         job = await asyncio.to_thread(_job, worker, asked, asyncio.get_running_loop())
-        watch(request, asked.model, job)
-        take_on(worker, job)
+        take_on(request, asked.model, worker, job)
         reply = Reply("cmpl", "text_completion", asked.model, job)
         if asked.stream:
             return EventStream(_events(reply, asked, worker.tokenizer), lambda: worker.release(job))

@@ -1,5 +1,6 @@
 """The routes under ``/v1/feedback``: consent, and what people say of replies (docs/chat-feedback.md)."""
 
+import math
 from asyncio import to_thread
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, TypeVar
@@ -66,8 +67,7 @@ class Rewritten(_Strict):
 FEEDBACK_BODIES: tuple[type[BaseModel], ...] = (Agreement, Thumbed, Compared, Rewritten)
 REFUSALS: dict[int | str, dict[str, Any]] = {
     400: {"model": ErrorBody, "description": "The body says something that makes no sense; the message names it."},
-    401: {"model": ErrorBody, "description": "The token is missing."},
-    403: {"model": ErrorBody, "description": "There is no consent to the latest text."},
+    403: {"model": ErrorBody, "description": "The token is missing, or there is no consent to the latest text."},
     404: {"model": ErrorBody, "description": "No such reply, or nobody has this token."},
     409: {"model": ErrorBody, "description": "It came too late: there is a newer text, or another judgement."},
     413: {"model": ErrorBody, "description": "The body is too long."},
@@ -118,7 +118,10 @@ def _routes(collector: Collector) -> APIRouter:
     async def take_consent_back(request: Request) -> dict[str, Any]:
         """Withdraw: what was kept is deleted."""
         token = _token(request)
+        given = await _answer(lambda: find_consent(store, token))
         gone = await _answer(lambda: withdraw_consent(store, token))
+        if given is not None:
+            collector.replies.forget(given.user)
         return {"deleted": {"prompts": gone.prompts, "responses": gone.responses, "judgements": gone.judgements}}
 
     async def keep(request: Request, names: Sequence[ReplyName], act: Callable[[str, list[Said]], Kept]) -> Any:
@@ -152,7 +155,8 @@ def _routes(collector: Collector) -> APIRouter:
 def _token(request: Request, *, needed: bool = True) -> str:
     token = request.headers.get(CONSENT, "")
     if len(token) > MAX_TOKEN or (needed and not token):
-        raise RefusalError(401, f"give the token that consent gave you, in the header {CONSENT}")
+        # Not 401: a page would take that for a missing API key.
+        raise RefusalError(403, f"give the token that consent gave you, in the header {CONSENT}")
     return token
 
 
@@ -170,7 +174,7 @@ def _find(collector: Collector, name: ReplyName) -> Said:
 
 def _bounded(wait: float) -> None:
     if wait:
-        raise RefusalError(429, f"that is too much at once; try again in {wait:.0f} seconds")
+        raise RefusalError(429, f"that is too much at once; try again in {math.ceil(wait)} s", wait=wait)
 
 
 def _given(consent: Consent) -> dict[str, Any]:

@@ -10,8 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from preceptor.errors import InputError
 from preceptor.serving.best_of import Judge
 from preceptor.serving.bodies import ANSWERS, described, read_body
+from preceptor.serving.front.record import record_of
 from preceptor.serving.inspector import BusyError, Inspector
-from preceptor.serving.refusals import RefusalError, full
+from preceptor.serving.refusals import RefusalError, full, no_model
 from preceptor.text.conversation import Message
 
 MAX_TOP = 20
@@ -52,6 +53,7 @@ def inspection_routes(inspectors: Mapping[str, Inspector], judge: Judge | None) 
         if judge is not None and judge.full:
             raise full()
         found = await _apart(lambda: inspector.tokens(asked.messages, asked.top))
+        record_of(request).begins(asked.model, found["prompt_tokens"] + len(found["tokens"]))
         if judge is not None:
             *before, reply = asked.messages
             (found["score"],) = await judge.scores(before, [reply.content], [None])
@@ -62,15 +64,16 @@ def inspection_routes(inspectors: Mapping[str, Inspector], judge: Judge | None) 
         """How much the model looked at each token before, when it wrote one of the reply."""
         asked = await read_body(request, AttentionRequest)
         inspector = _find(inspectors, asked.model)
-        return await _apart(lambda: inspector.attention(asked.messages, asked.token, asked.layer, asked.head))
+        found = await _apart(lambda: inspector.attention(asked.messages, asked.token, asked.layer, asked.head))
+        record_of(request).begins(asked.model, len(found["seen"]))
+        return found
 
     return router
 
 
 def _find(inspectors: Mapping[str, Inspector], name: str) -> Inspector:
     if name not in inspectors:
-        there = ", ".join(inspectors)
-        raise RefusalError(404, f"no such model here; there are: {there}", code="model_not_found", param="model")
+        raise no_model(inspectors)
     return inspectors[name]
 
 

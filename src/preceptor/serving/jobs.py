@@ -3,11 +3,14 @@
 import asyncio
 from collections.abc import Sequence
 
+from fastapi import Request
+
 from preceptor.errors import InputError
 from preceptor.generation.engine import check_prompt
 from preceptor.generation.sampling import SamplingConfig
 from preceptor.serving.refusals import RefusalError, failed, full
 from preceptor.serving.requests import TextRequest
+from preceptor.serving.watch import watch
 from preceptor.serving.worker import BrokenError, Job, Worker
 
 
@@ -47,8 +50,9 @@ def new_job(
     return Job(prompts, sampling, each, asked.stops, alternatives, loop=loop)
 
 
-def take_on(worker: Worker, job: Job) -> None:
-    """Give a job to its worker, or refuse it."""
+def take_on(request: Request, name: str, worker: Worker, job: Job) -> None:
+    """Give a job to the worker of this name, or refuse it; what is refused has cost nothing."""
+    record = watch(request, name, job)
     if job.samples > worker.limit:
         raise RefusalError(400, f"the server makes at most {worker.limit} responses at once; ask for fewer", param="n")
     try:
@@ -56,3 +60,4 @@ def take_on(worker: Worker, job: Job) -> None:
             raise full()
     except BrokenError:
         raise failed() from None
+    record.begins(name, sum(map(len, job.prompts)))

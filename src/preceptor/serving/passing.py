@@ -3,7 +3,6 @@
 A client that leaves ends its request over there too.
 """
 
-import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -15,11 +14,12 @@ from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, StrictBool, StrictStr
 from starlette.types import Receive, Scope, Send
 
-from preceptor.serving.backend import Backend
+from preceptor.serving.backend import Backend, object_of
 from preceptor.serving.bodies import read_body
+from preceptor.serving.feedback import mount_feedback
 from preceptor.serving.front.record import Record, record_of
 from preceptor.serving.pages import mount_pages
-from preceptor.serving.refusals import RefusalError, handle_refusals
+from preceptor.serving.refusals import RefusalError, handle_refusals, no_model
 from preceptor.serving.replies import EventStream, unless_left
 
 EVENT_BYTES = 4 << 20  # a longer line is no event
@@ -68,7 +68,15 @@ def create_passing_app(backend: Backend) -> FastAPI:
 
     @app.get("/v1/models")
     async def models(request: Request) -> Response:
-        return await _whole(request, backend, "GET", "models", None)
+        return await _whole(request, backend, "GET", "models")
+
+    @app.get("/v1/models/{name:path}")
+    async def model(name: str) -> dict[str, Any]:
+        """One of the models, out of the list: not every backend has an address for each."""
+        there = await backend.models()
+        if name not in there:
+            raise no_model(there)
+        return there[name]
 
     @app.post("/v1/chat/completions")
     async def chat(request: Request) -> Response:
@@ -84,13 +92,15 @@ def create_passing_app(backend: Backend) -> FastAPI:
         """How a text goes on."""
         return await _reply(request, backend, "completions", await read_body(request, Forwarded))
 
+    mount_feedback(app, None)
     mount_pages(app)
     return app
 
 
 async def _reply(request: Request, backend: Backend, path: str, asked: Forwarded) -> Response:
+    label = await backend.label(asked.model)
     if not asked.stream:
-        return await _whole(request, backend, "POST", path, asked)
+        return await _whole(request, backend, "POST", path, asked, label)
 
     async def answer() -> AsyncIterator[httpx2.Response]:
         yield await backend.send("POST", path, asked.body())
@@ -98,11 +108,13 @@ async def _reply(request: Request, backend: Backend, path: str, asked: Forwarded
     got = await unless_left(request, answer())
     if isinstance(got, Response):
         return got
-    record_of(request).begins(asked.model, 0)
+    record_of(request).begins(label, 0)
     return _PassedStream(backend, got[0], asked, record_of(request))
 
 
-async def _whole(request: Request, backend: Backend, method: str, path: str, asked: Forwarded | None) -> Response:
+async def _whole(
+    request: Request, backend: Backend, method: str, path: str, asked: Forwarded | None = None, label: str = ""
+) -> Response:
     async def chunks() -> AsyncIterator[bytes]:
         answer = await backend.send(method, path, asked.body() if asked else None)
         try:
@@ -116,8 +128,8 @@ async def _whole(request: Request, backend: Backend, method: str, path: str, ask
         return got
     body = b"".join(got)
     if asked is not None:
-        record_of(request).begins(asked.model, 0)
-        _charge(record_of(request), _object(body))
+        record_of(request).begins(label, 0)
+        _charge(record_of(request), object_of(body))
     return Response(body, media_type="application/json")
 
 
@@ -147,7 +159,7 @@ async def _events(
             continue
         if line[5:].strip() == b"[DONE]":
             return
-        event = _object(line[5:])
+        event = object_of(line[5:])
         for choice in event.get("choices") or []:  # an event is a token, until the backend counts them itself
             index = choice.get("index", 0)
             written[index] = written.get(index, 0) + bool(choice.get("text") or choice.get("delta", {}).get("content"))
@@ -175,13 +187,3 @@ def _charge(record: Record, said: dict[str, Any]) -> None:
         read, wrote = usage.get("prompt_tokens"), usage.get("completion_tokens", 0)
         if isinstance(read, int) and isinstance(wrote, int):
             record.says(read, wrote)
-
-
-def _object(text: bytes) -> dict[str, Any]:
-    try:
-        value = json.loads(text)
-    except ValueError:
-        value = None
-    if not isinstance(value, dict):
-        raise RefusalError(502, "the backend sends what is no JSON object", code="backend_failed")
-    return value

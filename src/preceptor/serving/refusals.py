@@ -1,5 +1,8 @@
 """Requests that get no reply: a status, and the error as OpenAI's clients read it."""
 
+import math
+from collections.abc import Iterable
+
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel
@@ -23,17 +26,26 @@ class ErrorBody(BaseModel):
 
 
 class RefusalError(Exception):
-    """A request that gets no reply."""
+    """A request that gets no reply. ``wait`` is in how many seconds it may, where it came too early."""
 
-    def __init__(self, status: int, message: str, *, code: str | None = None, param: str | None = None) -> None:
+    def __init__(
+        self, status: int, message: str, *, code: str | None = None, param: str | None = None, wait: float = 1.0
+    ) -> None:
         kind = "invalid_request_error" if status < 429 else "rate_limit_error" if status == 429 else "server_error"
-        self.status, self.headers = status, {"Retry-After": "1"} if status == 429 else {}
+        self.status, self.headers = status, {"Retry-After": str(math.ceil(wait))} if status == 429 else {}
         self.body = ErrorBody(error=Problem(message=message, type=kind, param=param, code=code)).model_dump()
 
 
 def failed() -> RefusalError:
     """What is said when the engine has stopped."""
     return RefusalError(503, "the model has failed; the server must be started again")
+
+
+def no_model(there: Iterable[str]) -> RefusalError:
+    """What is said of a model that is not served."""
+    return RefusalError(
+        404, f"no such model here; there are: {', '.join(there)}", code="model_not_found", param="model"
+    )
 
 
 def full() -> RefusalError:

@@ -13,7 +13,7 @@ from fastapi.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from preceptor.serving.logprobs import TokenLog
-from preceptor.serving.refusals import RefusalError, failed
+from preceptor.serving.refusals import RefusalError, failed, no_model
 from preceptor.serving.worker import BrokenError, Chosen, Job, Piece, Worker
 
 T = TypeVar("T")
@@ -22,9 +22,7 @@ T = TypeVar("T")
 def find_worker(workers: Mapping[str, Worker], name: str) -> Worker:
     """The worker of the model that a request names."""
     if name not in workers:
-        raise RefusalError(
-            404, f"no such model here; there are: {', '.join(workers)}", code="model_not_found", param="model"
-        )
+        raise no_model(workers)
     return workers[name]
 
 

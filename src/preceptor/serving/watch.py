@@ -22,8 +22,9 @@ class _Counted(asyncio.Queue[Piece | BrokenError]):
         super().put_nowait(item)
 
 
-def watch(request: Request, model: str, job: Job) -> None:
-    """Have a job counted. Before it is given to its worker."""
+def watch(request: Request, model: str, job: Job) -> Record:
+    """Have a job counted. Before it is given to its worker; what it reads counts when that has taken it on."""
     record = record_of(request)
-    record.begins(model, sum(map(len, job.prompts)))
+    record.begins(model, 0)
     job.pieces = _Counted(record)
+    return record

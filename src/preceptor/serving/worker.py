@@ -5,6 +5,7 @@ by the request's seed alone, so its text does not depend on who else is in the b
 """
 
 import asyncio
+import logging
 import queue
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -18,6 +19,7 @@ from preceptor.generation.engine import Engine, FinishReason
 from preceptor.generation.likely import Likely
 from preceptor.generation.sampling import SamplingConfig
 from preceptor.models.transformer import Transformer
+from preceptor.serving.front.log import LOGGER
 from preceptor.text.stream import TextStream
 from preceptor.text.tokenizer import Tokenizer
 
@@ -157,7 +159,9 @@ class Worker:
                     command()
                 self._step()
         except InputError as error:  # weights that give values which are not finite
-            print(f"the engine has stopped: {error}", flush=True)
+            logging.getLogger(LOGGER).error("the engine has stopped: %s", error)
+        except Exception:
+            logging.getLogger(LOGGER).exception("the engine has failed")
         finally:
             with self._lock:
                 self.broken = True

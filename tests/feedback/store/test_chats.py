@@ -5,13 +5,15 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from pathlib import Path
 from threading import Event
+from typing import Any
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, literal, select, table
+from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from preceptor.cli import main
 from preceptor.feedback.app.first import first_texts
-from preceptor.feedback.store import Store, open_store
+from preceptor.feedback.store import Store, chats, open_store
 from preceptor.feedback.store.audited import audit_events
 from preceptor.feedback.store.chats import Said, compare, demonstrate, keep_prompt, rate
 from preceptor.feedback.store.errors import ForbiddenError, InvalidError, NotFoundError, StaleError
@@ -231,3 +233,24 @@ def test_a_withdrawal_in_the_midst_of_chats_leaves_nothing(chatty: Store, token:
         for one in chats:
             one.result(30)
     assert rows(chatty) == [0, 0, 0]
+
+
+def test_two_models_asked_at_once_keep_one_prompt(chatty: Store, token: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On PostgreSQL two writers may insert the same prompt; whoever comes second finds it there."""
+    insert, raced = chats.add_prompt_rows, []
+
+    def race(*arguments: Any, **named: Any) -> int:
+        if not raced:
+            raced.append(True)
+            raise IntegrityError("insert", None, ValueError("duplicate key"))
+        return insert(*arguments, **named)
+
+    monkeypatch.setattr(chats, "add_prompt_rows", race)
+    assert keep_prompt(chatty, token, ASKED) is not None
+    assert rows(chatty) == [1, 0, 0]
+
+
+def test_no_error_message_says_what_people_wrote(chatty: Store) -> None:
+    with pytest.raises(DBAPIError) as error, chatty.reading() as connection:
+        connection.execute(select(literal("a secret")).select_from(table("nowhere")))
+    assert "a secret" not in str(error.value)

@@ -109,6 +109,21 @@ def test_errors_are_those_of_whom_they_concern(url: str, status: int, becomes: i
     assert f'model="{status}"' not in figures(url)  # what no backend has served is no label
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_names_that_the_backend_does_not_list_are_no_labels(url: str, stream: bool) -> None:
+    """It may answer to any, and a client could fill memory and the log with them."""
+    answer = httpx2.post(f"{url}/v1/chat/completions", json={"model": "made up", "stream": stream}, timeout=30)
+    assert answer.status_code == 200
+    assert "made up" not in figures(url) and 'preceptor_tokens_total{model="other",way="out"} 3.0' in figures(url)
+
+
+def test_one_of_the_models_is_described_from_the_list(client: openai.OpenAI, url: str) -> None:
+    assert client.models.retrieve("big").owned_by == "vllm"
+    with pytest.raises(openai.NotFoundError, match="no such model here; there are: big"):
+        client.models.retrieve("../health")
+    assert httpx2.get(f"{url}/v1/feedback/consent").json() == {"collecting": False}  # the page asks
+
+
 def test_a_stream_that_breaks_off_says_so(url: str) -> None:
     answer = httpx2.post(f"{url}/v1/chat/completions", json={"model": "torn", "stream": True}, timeout=30)
     last = json.loads([line for line in answer.text.split("\n\n") if line][-1].removeprefix("data: "))

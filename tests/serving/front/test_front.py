@@ -71,6 +71,7 @@ def test_guessing_is_slowed_and_locks_nobody_out(come: Open, path: Path) -> None
     answers = [client.post(CHAT, json={}, headers=bearer(f"guess {k}")) for k in range(5)]
     assert [answer.status_code for answer in answers] == [401, 401, 401, 429, 429]
     assert 0 < int(answers[-1].headers["Retry-After"]) <= 60
+    assert client.get("/v1/models").status_code == 401  # nothing is guessed without one; the page asks for it then
     assert client.post(CHAT, json={}, headers=bearer(key)).status_code == 200
 
 

@@ -58,4 +58,4 @@ def test_sigterm_ends_the_server_in_order(fake: str, tmp_path: Path) -> None:
     requests = [
         (line.get("key"), line.get("model"), line["status"], line["ended"]) for line in lines if "route" in line
     ]
-    assert ("ann", "steady", 200, "complete") in requests and ("ann", "slow", 200, "cut") in requests
+    assert ("ann", "other", 200, "complete") in requests and ("ann", "other", 200, "cut") in requests

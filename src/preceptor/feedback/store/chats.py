@@ -64,12 +64,10 @@ def keep_prompt(store: Store, token: str, messages: Sequence[Message]) -> str | 
 
     :class:`InvalidError` for a conversation that no prompt is made of. The same conversation twice is one prompt.
     """
-    with store.writing() as connection:
-        consent = consent_of(connection, token)
-        if consent is None or not consent.holds:
-            return None
-        _prompt_id(store, connection, consent.user, messages)
-    return consent.user
+    try:
+        return _keep_prompt(store, token, messages)
+    except IntegrityError:  # on PostgreSQL: two models were asked the same at once, and the other one wrote it
+        return _keep_prompt(store, token, messages)
 
 
 def rate(store: Store, token: str, said: Said, thumb: Thumb | None) -> Kept:
@@ -121,6 +119,15 @@ def demonstrate(store: Store, token: str, said: Said, text: str) -> Kept:
 
 
 # -------------------------------------------------------------------------------------------------
+
+
+def _keep_prompt(store: Store, token: str, messages: Sequence[Message]) -> str | None:
+    with store.writing() as connection:
+        consent = consent_of(connection, token)
+        if consent is None or not consent.holds:
+            return None
+        _prompt_id(store, connection, consent.user, messages)
+    return consent.user
 
 
 @dataclass(frozen=True)

@@ -131,18 +131,17 @@ def database_url(database: str | Path) -> URL:
 
 
 def connect(url: URL) -> Engine:
-    """An engine for a URL of :func:`database_url`. Nothing is connected yet."""
+    """An engine for a URL of :func:`database_url`, not yet connected. No error message says what people wrote."""
     if url.get_backend_name() == "sqlite":
-        engine = create_engine(
-            url, pool_size=10, max_overflow=60, connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False}
-        )
+        sqlite = {"timeout": BUSY_SECONDS, "check_same_thread": False}
+        engine = create_engine(url, pool_size=10, max_overflow=60, connect_args=sqlite, hide_parameters=True)
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
         return engine
     # Who waits for a connection is not served in turn, so a house of fifty has one each; a server allows 100. None is
     # tried out before it is used, which would be a round trip each time: after a restart of the server the first to
     # find it gone is told so, and all connections are made anew.
-    return create_engine(url, pool_size=50, max_overflow=10)
+    return create_engine(url, pool_size=50, max_overflow=10, hide_parameters=True)
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:

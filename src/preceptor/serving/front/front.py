@@ -23,7 +23,10 @@ from preceptor.web.origin import SAFE, from_another_site, host_name
 
 PAGE = ("/static/", "/common/")  # files of the chat page, which hold nothing that a key protects
 OWN = ("/health", "/ready", "/metrics")
-ROUTES = ("/v1/models", "/v1/chat/completions", "/v1/completions", "/v1/inspect", "/v1/inspect/attention")
+ROUTES = (
+    *("/v1/models", "/v1/chat/completions", "/v1/completions", "/v1/inspect", "/v1/inspect/attention"),
+    *(f"/v1/feedback/{name}" for name in ("consent", "thumbs", "comparisons", "demonstrations")),
+)
 
 
 class Front:
@@ -126,12 +129,12 @@ class Front:
             return key
         # A right key passes whatever else came from its address, or one could lock out everybody behind a proxy; and
         # 256 bits are not found by trying. What is slowed is the noise.
-        wait = self._wrong.take(scope["client"][0] if scope.get("client") else "")
+        # Where none is given, as by a page that has to ask for it, nothing is guessed.
+        address = scope["client"][0] if scope.get("client") else ""
+        wait = self._wrong.take(address) if "authorization" in headers else 0.0
         if wait:
-            seconds = math.ceil(wait)
-            refusal = RefusalError(429, f"too many wrong keys; try again in {seconds} s", code="too_many_wrong_keys")
-            refusal.headers = {"Retry-After": str(seconds)}
-            raise refusal
+            words = f"too many wrong keys; try again in {math.ceil(wait)} s"
+            raise RefusalError(429, words, code="too_many_wrong_keys", wait=wait)
         refusal = RefusalError(
             401, "give a valid API key, as the header Authorization: Bearer KEY", code="invalid_api_key"
         )

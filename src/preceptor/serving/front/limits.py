@@ -76,9 +76,7 @@ class Limits:
         if waits[longest] > 0:
             seconds = math.ceil(waits[longest])
             words = f"the key {key.name} is at its limit of {getattr(key, longest):,} {longest.replace('_', ' ')}"
-            refusal = RefusalError(429, f"{words}; try again in {seconds} s", code=longest)
-            refusal.headers = {"Retry-After": str(seconds)}
-            raise refusal
+            raise RefusalError(429, f"{words}; try again in {seconds} s", code=longest, wait=seconds)
         if use.requests:
             use.requests.take(1)
         use.running += 1

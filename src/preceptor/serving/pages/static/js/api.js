@@ -22,6 +22,7 @@ export class KeyWanted extends Failed {}
 
 async function call(path, options = {}) {
   const headers = { ...options.headers };
+  if (/[^\x21-\x7e]/.test(apiKey())) throw new KeyWanted(t("failed.key")); // no header can hold it
   if (apiKey()) headers.Authorization = `Bearer ${apiKey()}`;
   if (consent().token) headers["Preceptor-Consent"] = consent().token;
   let answer;

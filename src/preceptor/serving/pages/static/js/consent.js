@@ -113,7 +113,8 @@ async function takeBack(changed) {
     say(t("consent.deleted", deleted));
   } catch (error) {
     if (!(error instanceof Failed)) throw error;
-    if (error.status !== 404) return openConsent(changed, error.message); // 404: it was withdrawn before
+    const before = error.status === 404 || !consent().token; // withdrawn before, or in another tab
+    if (!before) return openConsent(changed, error.message);
   }
   keepConsent({ declined: now.version });
   await learnConsent();

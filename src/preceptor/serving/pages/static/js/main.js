@@ -172,20 +172,22 @@ function change() {
 }
 
 async function findModels() {
+  let keyWanted = false;
   try {
     names = await models();
     trouble = names.length ? "" : t("models.none");
   } catch (error) {
     if (!(error instanceof Failed)) throw error;
     trouble = error.message;
-    if (error instanceof KeyWanted) askForKey(findModels);
+    keyWanted = error instanceof KeyWanted;
+    if (keyWanted) askForKey(findModels);
   }
   const now = settings();
   const model = names.includes(now.model) ? now.model : names[0];
   const other = names.includes(now.other) && now.other !== model ? now.other : names.find((name) => name !== model);
   if (names.length) keepSettings({ ...now, model, other });
   update();
-  if (await learnConsent()) talk.draw();
+  if (!keyWanted && (await learnConsent())) talk.draw();
 }
 
 addEventListener("keydown", (event) => {

@@ -98,8 +98,8 @@ export class Talk {
         waiting ||= requestAnimationFrame(paint);
       });
       node.state = finish === "length" ? "cut" : "done";
+      if (kept !== Boolean(consentUser())) await learnConsent(); // it began or ended in another tab, or by a new text
       if (kept) node.reply = { id, user: consentUser() };
-      else if (consentUser()) learnConsent().then(() => this.draw()); // it has ended, in another tab or by a new text
     } catch (error) {
       if (!(error instanceof Failed) && error.name !== "AbortError") throw error;
       node.state = error instanceof Failed ? "failed" : "stopped";
