@@ -7,6 +7,8 @@ answers, the critic says what it had expected, and policy and critic take a few 
 
 from collections import defaultdict
 from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -37,7 +39,7 @@ from preceptor.training.corpus import Corpus, next_token_loss, next_token_mask
 from preceptor.training.kept import restore
 from preceptor.training.loop import CHECKPOINT, Metrics, TrainingState, optimize, train
 from preceptor.training.optimizer import Optimizer, OptimizerConfig, learning_rate_scale
-from preceptor.training.progress import Progress
+from preceptor.training.progress import Progress, StageProgress
 from preceptor.training.rollout import Rollout, collect, response_logprobs, response_values
 
 
@@ -111,64 +113,23 @@ def ppo(
     """
     text = Tokenizer.load(model)
     models = load_models(model, reward, check, lora, seed, compute)
-    reference, scorer = models.reference, models.reward
     for learning in (models.policy, models.critic.trunk):
         learning.gradient_checkpointing = config.gradient_checkpointing
         compile_blocks(learning, compute)
-    context = reference.context
+    context = models.reference.context
     sampling = SamplingConfig(temperature=config.temperature, max_new_tokens=config.max_new_tokens, seed=seed)
-    room = sampling.prompt_room(context)
-    asked = read_jsonl(prompts, Prompt)
-    whole = [render_prompt(text, prompt.messages, room) for prompt in asked]
-    rendered, truncated = [prompt.ids for prompt in whole], sum(prompt.truncated for prompt in whole)
-    probe(text, models.policy, models.critic, scorer, rendered[:8], sampling, demonstrations)
+    episodes = _Episodes.read(config, models, text, prompts, sampling, seed)
+    probe(text, models.policy, models.critic, models.reward, episodes.prompts[:8], sampling, demonstrations)
     rows = read_corpus(corpus, text, context, seed=seed) if corpus is not None and config.ptx_coef > 0 else None
-
     iterations = max(1, round(config.episodes / config.batch))
     learner = _Learner(config, models, rows, iterations, seed, compute)
-    snapshots = Snapshots.read(
-        text,
-        reference,
-        scorer,
-        models.check,
-        prompts_dev,
-        count=config.snapshot_prompts,
-        sampling=sampling,
-        seed=seed,
-        max_kl=config.max_kl,
-        no_end_penalty=config.no_end_penalty,
-        out=out,
-    )
-    every = max(1, iterations // config.snapshots)
-
-    def do_step(iteration: int) -> Metrics:
-        metrics: Metrics = {}
-        if iteration == 0:  # where it starts is step 0: under step 1 it would be taken for what came of the first
-            stage.log(0, tokens=None, **snapshots.take(learner.state, learner.kept_module, 0))
-        batch = batch_at(iteration, count=len(asked), batch=config.batch, seed=seed, key="ppo")
-        rollout = collect(
-            models.policy,
-            [rendered[i] for i in batch],
-            reference=reference,
-            critic=models.critic,
-            reward_model=scorer,
-            tokenizer=text,
-            sampling=sampling,
-            keys=[("ppo", iteration, place) for place in range(len(batch))],
-            no_end_penalty=config.no_end_penalty,
-        )
-        metrics |= learner.learn(iteration, rollout)
-        if (iteration + 1) % every == 0 or iteration + 1 == iterations:
-            metrics |= snapshots.take(learner.state, learner.kept_module, iteration + 1)
-        if metrics["kl"] < -0.1:
-            stage.note(
-                f"iteration {iteration}: KL is {metrics['kl']:.2f} nats, below 0: samples do not come from the policy"
-            )
-        return metrics
+    snapshots = _snapshots(config, models, text, prompts_dev, sampling, seed, out)
 
     with progress.stage("ppo", out) as stage:
+        asked, truncated = len(episodes.prompts), episodes.truncated
         if truncated:
-            stage.note(f"{truncated} of {len(asked)} prompts were longer than the context and were truncated")
+            stage.note(f"{truncated} of {asked} prompts were longer than the context and were truncated")
+        do_step = partial(_iterate, episodes, learner, snapshots, stage)
         train(learner.state, iterations, do_step, checkpoint=out / CHECKPOINT, stage=stage)
         best = learner.state.values["best"]
         stage.note(
@@ -179,9 +140,93 @@ def ppo(
     if lora.rank:
         save_adapters(models.policy, out / FOLDER, lora, model)
     (out / CHECKPOINT).unlink(missing_ok=True)
-    episodes, kept = iterations * config.batch, best["iteration"]
+    played, kept = iterations * config.batch, best["iteration"]
     # Provenance, evaluation and report look for ``kept_step``.
-    return {"iterations": iterations, "episodes": episodes, "truncated": truncated, "kept_step": kept, "kept": best}
+    return {"iterations": iterations, "episodes": played, "truncated": truncated, "kept_step": kept, "kept": best}
+
+
+def _iterate(
+    episodes: "_Episodes", learner: "_Learner", snapshots: Snapshots, stage: StageProgress, iteration: int
+) -> Metrics:
+    """One iteration: play the episodes, learn from them, and from time to time try the policy out."""
+    metrics: Metrics = {}
+    if iteration == 0:  # where it starts is step 0: under step 1 it would be taken for what came of the first
+        stage.log(0, tokens=None, **snapshots.take(learner.state, learner.kept_module, 0))
+    metrics |= learner.learn(iteration, episodes.play(iteration))
+    every = max(1, learner.iterations // learner.config.snapshots)
+    if (iteration + 1) % every == 0 or iteration + 1 == learner.iterations:
+        metrics |= snapshots.take(learner.state, learner.kept_module, iteration + 1)
+    if metrics["kl"] < -0.1:
+        stage.note(
+            f"iteration {iteration}: KL is {metrics['kl']:.2f} nats, below 0: samples do not come from the policy"
+        )
+    return metrics
+
+
+@dataclass(frozen=True)
+class _Episodes:
+    """The prompts, and the models that answer them and judge the answers."""
+
+    config: PPOConfig
+    models: Models
+    text: Tokenizer
+    sampling: SamplingConfig
+    seed: int
+    prompts: list[list[int]]  # the ids of each
+    truncated: int  # how many of them were too long
+
+    @classmethod
+    def read(
+        cls, config: PPOConfig, models: Models, text: Tokenizer, prompts: Path, sampling: SamplingConfig, seed: int
+    ) -> "_Episodes":
+        """Render the prompts so that each leaves room for a response."""
+        room = sampling.prompt_room(models.reference.context)
+        whole = [render_prompt(text, prompt.messages, room) for prompt in read_jsonl(prompts, Prompt)]
+        truncated = sum(prompt.truncated for prompt in whole)
+        return cls(config, models, text, sampling, seed, [prompt.ids for prompt in whole], truncated)
+
+    def play(self, iteration: int) -> Rollout:
+        """The policy answers the prompts of an iteration; reference, critic and reward model say what they think."""
+        batch = batch_at(iteration, count=len(self.prompts), batch=self.config.batch, seed=self.seed, key="ppo")
+        return collect(
+            self.models.policy,
+            [self.prompts[i] for i in batch],
+            reference=self.models.reference,
+            critic=self.models.critic,
+            reward_model=self.models.reward,
+            tokenizer=self.text,
+            sampling=self.sampling,
+            keys=[("ppo", iteration, place) for place in range(len(batch))],
+            no_end_penalty=self.config.no_end_penalty,
+        )
+
+
+def _snapshots(
+    config: PPOConfig, models: Models, text: Tokenizer, prompts: Path, sampling: SamplingConfig, seed: int, out: Path
+) -> Snapshots:
+    """The trials on development prompts, as the table asks for them."""
+    return Snapshots.read(
+        text,
+        models.reference,
+        models.reward,
+        models.check,
+        prompts,
+        count=config.snapshot_prompts,
+        sampling=sampling,
+        seed=seed,
+        max_kl=config.max_kl,
+        no_end_penalty=config.no_end_penalty,
+        out=out,
+    )
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A micro-batch: n episodes of a minibatch on the policy's device, with their (n, T) advantages and returns."""
+
+    episodes: Rollout
+    advantages: Tensor
+    returns: Tensor
 
 
 class _Learner:
@@ -258,44 +303,14 @@ class _Learner:
         losses: dict[str, list[float]],
     ) -> None:
         """One optimizer step of the policy and one of the critic on a minibatch of episodes."""
-        config, models = self.config, self.models
-        tokens = rollout.mask[rows].sum()
-        device = models.policy.device
-        parts = [(rollout.take(group).to(device), group) for group in rollout.groups(rows, self.compute.token_budget)]
-        padded = sum(part.segments.numel() for part, _ in parts)
+        parts = self._parts(rollout, advantages, returns, rows)
+        padded = sum(part.episodes.segments.numel() for part in parts)
         losses["padding"].append(1 - float(rollout.segments[rows].sum()) / padded)
-
-        def of_part(whole: Tensor, part: Rollout, group: list[int]) -> Tensor:
-            return whole[group][:, : part.mask.shape[1]].to(device)
-
-        def policy_losses() -> Iterator[Tensor]:
-            for part, group in parts:
-                logprobs, spread = response_logprobs(
-                    models.policy, part.ids, part.segments, part.mask, config.temperature
-                )
-                loss, one = policy_loss(
-                    logprobs, part.logprobs, of_part(advantages, part, group), part.mask, config.clip
-                )
-                stats.append(one | {"entropy": spread.sum()})
-                yield loss / tokens
-            if self.corpus is not None:
-                # PPO-ptx: g_PPO + ptx_coef * g_pretrain in one step, each the gradient of a mean over tokens.
-                taken = batch_at(step, count=self.corpus.rows, batch=config.ptx_rows, seed=self.seed, key="ptx")
-                ids, segments = self.corpus.take(taken)
-                chosen = next_token_mask(segments)
-                loss = next_token_loss(models.policy, ids, segments, chosen) / chosen.sum()
-                losses["ptx_loss"].append(float(loss.detach()))
-                yield config.ptx_coef * loss
-
-        def value_losses() -> Iterator[Tensor]:
-            for part, group in parts:
-                values = response_values(models.critic, part.ids, part.segments, part.mask)
-                loss, one = value_loss(values, part.values, of_part(returns, part, group), part.mask, config.value_clip)
-                stats.append({key: value for key, value in one.items() if key != "tokens"})
-                yield loss / tokens
-
-        moved = optimize(self.policy_optimizer, policy_losses(), scale=scale, where=f"ppo policy step {step}")
-        valued = optimize(self.critic_optimizer, value_losses(), scale=scale, where=f"ppo critic step {step}")
+        tokens = rollout.mask[rows].sum()
+        policy_losses = self._policy_losses(parts, tokens, step, stats, losses)
+        value_losses = self._value_losses(parts, tokens, stats)
+        moved = optimize(self.policy_optimizer, policy_losses, scale=scale, where=f"ppo policy step {step}")
+        valued = optimize(self.critic_optimizer, value_losses, scale=scale, where=f"ppo critic step {step}")
         for name, value in (
             ("loss", moved["loss"]),
             ("value_loss", valued["loss"]),
@@ -303,11 +318,59 @@ class _Learner:
             ("value_grad_norm", valued["grad_norm"]),
         ):
             losses[name].append(float(value))
-        if config.ema_decay:
-            with torch.no_grad():
-                now = own_parameters(models.policy)
-                for name, mean in own_parameters(self.kept_module).items():
-                    mean.lerp_(now[name], 1 - config.ema_decay)
+        if self.config.ema_decay:
+            self._average()
+
+    def _parts(self, rollout: Rollout, advantages: Tensor, returns: Tensor, rows: list[int]) -> list[_Part]:
+        """A minibatch cut into micro-batches of similar length, each only as wide as its longest episode."""
+        device = self.models.policy.device
+        parts = []
+        for group in rollout.groups(rows, self.compute.token_budget):
+            episodes = rollout.take(group).to(device)
+            width = episodes.mask.shape[1]
+            parts.append(_Part(episodes, advantages[group][:, :width].to(device), returns[group][:, :width].to(device)))
+        return parts
+
+    def _policy_losses(
+        self,
+        parts: list[_Part],
+        tokens: Tensor,
+        step: int,
+        stats: list[dict[str, Tensor]],
+        losses: dict[str, list[float]],
+    ) -> Iterator[Tensor]:
+        """Of each micro-batch, divided by the response tokens of the whole minibatch; then the corpus mix."""
+        config, policy = self.config, self.models.policy
+        for part in parts:
+            old = part.episodes
+            logprobs, spread = response_logprobs(policy, old.ids, old.segments, old.mask, config.temperature)
+            loss, one = policy_loss(logprobs, old.logprobs, part.advantages, old.mask, config.clip)
+            stats.append(one | {"entropy": spread.sum()})
+            yield loss / tokens
+        if self.corpus is not None:
+            # PPO-ptx: g_PPO + ptx_coef * g_pretrain in one step, each the gradient of a mean over tokens.
+            taken = batch_at(step, count=self.corpus.rows, batch=config.ptx_rows, seed=self.seed, key="ptx")
+            ids, segments = self.corpus.take(taken)
+            chosen = next_token_mask(segments)
+            loss = next_token_loss(policy, ids, segments, chosen) / chosen.sum()
+            losses["ptx_loss"].append(float(loss.detach()))
+            yield config.ptx_coef * loss
+
+    def _value_losses(self, parts: list[_Part], tokens: Tensor, stats: list[dict[str, Tensor]]) -> Iterator[Tensor]:
+        """Of each micro-batch, divided by the response tokens of the whole minibatch."""
+        for part in parts:
+            old = part.episodes
+            values = response_values(self.models.critic, old.ids, old.segments, old.mask)
+            loss, one = value_loss(values, old.values, part.returns, old.mask, self.config.value_clip)
+            stats.append({key: value for key, value in one.items() if key != "tokens"})
+            yield loss / tokens
+
+    @torch.no_grad()
+    def _average(self) -> None:
+        """Move the average of the policy's weights a step towards what they are now."""
+        now = own_parameters(self.models.policy)
+        for name, mean in own_parameters(self.kept_module).items():
+            mean.lerp_(now[name], 1 - self.config.ema_decay)
 
     def _metrics(self, rollout: Rollout, returns: Tensor, stats: dict[str, Tensor], kl: Tensor) -> Metrics:
         tokens = float(stats["tokens"])

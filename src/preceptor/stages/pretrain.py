@@ -78,15 +78,8 @@ def pretrain(
     every = max(1, steps // config.evaluations)
 
     def batch_losses(step: int, counted: list[int]) -> Iterator[Tensor]:
-        taken = batch_at(step, count=rows.rows, batch=batch, seed=seed, key="pretrain")
-        ids, segments = rows.take(taken)
-        targets = ids
-        if causal:
-            chosen, loss_of = next_token_mask(segments), _causal(config)
-        else:
-            generator = torch_rng(seed, "pretrain", "mask", step)
-            ids, chosen = mask_tokens(ids, segments, config.masked_share, text, generator)
-            loss_of = _masked
+        targets, segments = rows.take(batch_at(step, count=rows.rows, batch=batch, seed=seed, key="pretrain"))
+        ids, chosen, loss_of = _exercise(config, text, targets, segments, seed, step)
         counted[0] = total = int(chosen.sum())
         for at in range(0, batch, config.micro_rows):
             part = slice(at, at + config.micro_rows)
@@ -121,6 +114,21 @@ def count(model: torch.nn.Module) -> int:
 
 
 _Loss = Callable[[Transformer, Tensor, Tensor, Tensor, Tensor], Tensor]
+
+
+def _exercise(
+    config: PretrainConfig, text: Tokenizer, ids_BT: Tensor, segments_BT: Tensor, seed: int, step: int
+) -> tuple[Tensor, Tensor, _Loss]:
+    """What the model reads, (B, T); what it has to predict there; and the loss of that.
+
+    What is to be predicted is (B, T - 1) for the causal objective, where position t predicts token t + 1, and (B, T)
+    for the masked one.
+    """
+    if config.objective == "causal":
+        return ids_BT, next_token_mask(segments_BT), _causal(config)
+    generator = torch_rng(seed, "pretrain", "mask", step)
+    hidden, chosen = mask_tokens(ids_BT, segments_BT, config.masked_share, text, generator)
+    return hidden, chosen, _masked
 
 
 def _causal(config: PretrainConfig) -> _Loss:

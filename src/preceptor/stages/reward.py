@@ -132,56 +132,19 @@ def _fit(
     rankings: list[Ranking],
     out: Path,
 ) -> dict[str, Any]:
-    trunk, text = open_language_model(model)
-    if lora.rank:
-        trunk = fresh_adapters(trunk, lora, seed, name)
-    trunk.gradient_checkpointing = config.gradient_checkpointing
-    network = ScalarModel(trunk)
-    network.initialise_head(torch_rng(seed, name, "head"))
-    place(network, compute)
-    compile_blocks(network, compute)
-    length = trunk.context
+    """Fit the reward model ``name`` to ``rankings`` and write it to ``out``; ``heldout`` only measures it."""
+    network, text = _new_model(config, model, lora, seed, name, compute)
+    length = network.trunk.context
     learnt = _render_all(text, rankings, length)
     if not learnt:
         raise InputError(
             f"{name}: no ranking has a strict preference among {len(rankings)}; all are ties or there are none"
         )
     unseen = _render_all(text, heldout, length)
-    steps = steps_of(len(learnt), config.batch, config.epochs)
-    optimizer = Optimizer(network, config)
-    measured: dict[int, dict[str, float]] = {}  # after so many steps
-
-    def losses(step: int, sums: dict[str, float], padding: Padding) -> Iterator[Tensor]:
-        batch = batch_at(step, count=len(learnt), batch=min(config.batch, len(learnt)), seed=seed, key=name)
-        correct = pairs = 0.0
-        lengths = [learnt[i].length for i in batch]
-        for group in group_by_length(range(len(batch)), lengths, compute.token_budget):
-            chosen = [learnt[batch[place]] for place in sorted(group)]
-            scores, ranks, mask, weights = ranking_scores(network, chosen, text.pad_id, padding)
-            loss, _ = kwise_loss_per_prompt(scores, ranks, mask)
-            hits, counted = kwise_accuracy(scores.detach(), ranks, mask)
-            correct, pairs = correct + float(hits), pairs + float(counted)
-            sums["tokens"] += sum(len(ids) for one in chosen for ids in one.ids)
-            yield (loss * weights).sum() / len(batch)  # every ranking here has a strict pair
-        sums["accuracy"] = correct / pairs
-
-    def do_step(step: int) -> Metrics:
-        sums, padding = {"tokens": 0.0}, Padding()
-        scale = learning_rate_scale(config, step, steps)
-        metrics = optimize(optimizer, losses(step, sums, padding), scale=scale, where=f"{name} step {step}")
-        if unseen and ((step + 1) % max(1, steps // 4) == 0 or step + 1 == steps):
-            measured[step + 1] = measure(network, unseen, text.pad_id)
-            metrics |= {f"heldout_{key}": value for key, value in measured[step + 1].items()}
-        return metrics | sums | {"padding": padding.share}
+    learner = _Learner(config, name, network, text.pad_id, learnt, unseen, seed, compute)
 
     with progress.stage(name, out) as stage:
-        train(
-            TrainingState({"model": network}, {"model": optimizer}),
-            steps,
-            do_step,
-            checkpoint=out / CHECKPOINT,
-            stage=stage,
-        )
+        train(learner.state, learner.steps, learner.do_step, checkpoint=out / CHECKPOINT, stage=stage)
         mean = zero_on_demonstrations(network, text, demonstrations)
         stage.note(f"the mean score of demonstrations was {mean:+.3f} and is now 0")
         truncated = sum(one.truncated for one in learnt)
@@ -193,17 +156,95 @@ def _fit(
     if lora.rank:
         save_adapters(network, out / FOLDER, lora, model)
     (out / CHECKPOINT).unlink(missing_ok=True)
-    after = float(demonstration_scores(place(load_scalar_model(out), compute), text, demonstrations).mean())
-    if not abs(after) <= 1e-3:
-        raise InputError(
-            f"{out}: demonstrations score {after:+.4f} on average after reloading, not 0; the save is not whole"
-        )
-    summary = {"steps": steps, "rankings": len(learnt), "truncated": truncated, "demonstration_mean": after}
+    after = _saved_mean(out, text, demonstrations, compute)
+    summary = {"steps": learner.steps, "rankings": len(learnt), "truncated": truncated, "demonstration_mean": after}
     if unseen:
-        figures = measured.get(steps) or measure(network, unseen, text.pad_id)  # a restart may find every step done
-        summary |= {f"heldout_{key}": value for key, value in figures.items()}
+        summary |= learner.last_measured()
         summary["longer_wins"] = longer_wins(heldout)
     return summary
+
+
+def _new_model(
+    config: RewardConfig, model: Path, lora: LoRAConfig, seed: int, name: str, compute: ComputeConfig
+) -> tuple[ScalarModel, Tokenizer]:
+    """The language model in ``model`` with a fresh head in the place of its vocabulary, ready to train."""
+    trunk, text = open_language_model(model)
+    if lora.rank:
+        trunk = fresh_adapters(trunk, lora, seed, name)
+    trunk.gradient_checkpointing = config.gradient_checkpointing
+    network = ScalarModel(trunk)
+    network.initialise_head(torch_rng(seed, name, "head"))
+    place(network, compute)
+    compile_blocks(network, compute)
+    return network, text
+
+
+class _Learner:
+    """The model, its optimizer and the rankings they learn from: what a step needs."""
+
+    def __init__(
+        self,
+        config: RewardConfig,
+        name: str,
+        network: ScalarModel,
+        pad_id: int,
+        learnt: list[RankedIds],
+        unseen: list[RankedIds],
+        seed: int,
+        compute: ComputeConfig,
+    ):
+        self.config, self.name, self.network, self.pad_id = config, name, network, pad_id
+        self.learnt, self.unseen = learnt, unseen
+        self.seed, self.token_budget = seed, compute.token_budget
+        self.batch = min(config.batch, len(learnt))
+        self.steps = steps_of(len(learnt), config.batch, config.epochs)
+        self.optimizer = Optimizer(network, config)
+        self.state = TrainingState({"model": network}, {"model": self.optimizer})
+        self.measured: dict[int, Metrics] = {}  # on ``unseen``, after so many steps
+
+    def do_step(self, step: int) -> Metrics:
+        """One optimizer step; four times in the stage also how the model does on held-out rankings."""
+        sums, padding = {"tokens": 0.0}, Padding()
+        scale = learning_rate_scale(self.config, step, self.steps)
+        where = f"{self.name} step {step}"
+        metrics = optimize(self.optimizer, self._losses(step, sums, padding), scale=scale, where=where)
+        if self.unseen and ((step + 1) % max(1, self.steps // 4) == 0 or step + 1 == self.steps):
+            self.measured[step + 1] = self._measure()
+            metrics |= self.measured[step + 1]
+        return metrics | sums | {"padding": padding.share}
+
+    def last_measured(self) -> Metrics:
+        """How the trained model does on held-out rankings."""
+        return self.measured.get(self.steps) or self._measure()  # a restart may find every step done
+
+    def _measure(self) -> Metrics:
+        return {f"heldout_{key}": value for key, value in measure(self.network, self.unseen, self.pad_id).items()}
+
+    def _losses(self, step: int, sums: dict[str, float], padding: Padding) -> Iterator[Tensor]:
+        """The losses of the micro-batches, each divided by the prompts of the whole batch."""
+        taken = batch_at(step, count=len(self.learnt), batch=self.batch, seed=self.seed, key=self.name)
+        batch = [self.learnt[i] for i in taken]
+        correct = pairs = 0.0
+        lengths = [one.length for one in batch]
+        for group in group_by_length(range(len(batch)), lengths, self.token_budget):
+            chosen = [batch[i] for i in sorted(group)]
+            scores, ranks, mask, weights = ranking_scores(self.network, chosen, self.pad_id, padding)
+            loss, _ = kwise_loss_per_prompt(scores, ranks, mask)
+            hits, counted = kwise_accuracy(scores.detach(), ranks, mask)
+            correct, pairs = correct + float(hits), pairs + float(counted)
+            sums["tokens"] += sum(len(ids) for one in chosen for ids in one.ids)
+            yield (loss * weights).sum() / len(batch)  # every ranking here has a strict pair
+        sums["accuracy"] = correct / pairs
+
+
+def _saved_mean(out: Path, text: Tokenizer, demonstrations: Path, compute: ComputeConfig) -> float:
+    """The mean score of demonstrations by the reward model as it lies in ``out``; one that is not 0 is an error."""
+    mean = float(demonstration_scores(place(load_scalar_model(out), compute), text, demonstrations).mean())
+    if not abs(mean) <= 1e-3:
+        raise InputError(
+            f"{out}: demonstrations score {mean:+.4f} on average after reloading, not 0; the save is not whole"
+        )
+    return mean
 
 
 def _render_all(text: Tokenizer, rankings: list[Ranking], length: int) -> list[RankedIds]:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,8 +25,9 @@ from preceptor.stages.corpus import read_corpus
 from preceptor.stages.sft_checkpoints import Trial, keep_if_best
 from preceptor.text.conversation import Rendered, render
 from preceptor.text.packing import pack_conversations
+from preceptor.text.tokenizer import Tokenizer
 from preceptor.training.batches import Padding, batch_at, group_by_length, steps_of
-from preceptor.training.corpus import next_token_loss, next_token_mask
+from preceptor.training.corpus import Corpus, next_token_loss, next_token_mask
 from preceptor.training.kept import restore
 from preceptor.training.loop import CHECKPOINT, Metrics, TrainingState, optimize, train
 from preceptor.training.optimizer import Optimizer, OptimizerConfig, learning_rate_scale
@@ -88,79 +90,135 @@ def sft(
         network = fresh_adapters(network, lora, seed, "sft", dropout=True)
     network.gradient_checkpointing = config.gradient_checkpointing
     compile_blocks(network, compute)
-    length = network.context
-    records = read_jsonl(demonstrations, Demonstration)
-    shares = {"train": 1 - config.heldout_share, "heldout": config.heldout_share}
-    parts = split_by(records, lambda record: record.prompt_id, shares, seed)
-    learnt, unseen = parts["train"], parts["heldout"]
-    if not learnt:
-        raise InputError(f"{demonstrations}: holds out every demonstration; lower sft.heldout_share")
-    rendered = [render(text, record.messages, length) for record in learnt]
-    unseen_rendered = [render(text, record.messages, length) for record in unseen]
-    mix = config.pretrain_rows if corpus is not None and config.pretrain_coef > 0 else 0
-    rows = read_corpus(corpus, text, length, seed=seed) if corpus is not None and mix else None
-    steps = steps_of(len(rendered), config.batch, config.epochs)
-    per_epoch = max(1, math.ceil(len(rendered) / config.batch))
-    dropout = lora.rank > 0 and lora.dropout > 0
+    data = _Data.read(config, demonstrations, corpus, text, network.context, seed)
     trial = None
     if reward is not None and config.keep == "best":
         sampling = SamplingConfig(max_new_tokens=config.max_new_tokens, seed=seed)
-        trial = Trial.read(reward, unseen[: config.reward_prompts], text, length, sampling, compute)
-    optimizer = Optimizer(network, config)
-    state = TrainingState({"model": network}, {"model": optimizer})
-
-    def losses(step: int, sums: dict[str, float], padding: Padding) -> Iterator[Tensor]:
-        taken = batch_at(step, count=len(rendered), batch=min(config.batch, len(rendered)), seed=seed, key="sft")
-        batch = [rendered[i] for i in taken]
-        trained = sum(sum(conversation.mask) for conversation in batch)
-        names = [key_bits(seed, "sft", "dropout", step, place) for place in range(len(batch))] if dropout else None
-        for loss in conversation_losses(network, batch, text.pad_id, compute.token_budget, padding, names):
-            sums["demonstration_loss"] += float(loss.detach()) / trained
-            yield loss / trained
-        sums["tokens"] = sum(len(conversation.ids) for conversation in batch)
-        if rows is not None:
-            ids, segments = rows.take(batch_at(step, count=rows.rows, batch=mix, seed=seed, key="sft-corpus"))
-            chosen = next_token_mask(segments)
-            noise = token_noise(key_bits(seed, "sft-corpus", "dropout", step), ids.numel()) if dropout else None
-            noise_BT = None if noise is None else noise.view_as(ids)
-            loss = next_token_loss(network, ids, segments, chosen, noise_BT=noise_BT) / chosen.sum()
-            sums["pretrain_loss"] = float(loss.detach())
-            sums["tokens"] += ids.numel()
-            yield config.pretrain_coef * loss
-
-    def do_step(step: int) -> Metrics:
-        sums, padding = {"demonstration_loss": 0.0}, Padding()
-        scale = learning_rate_scale(config, step, steps)
-        metrics = optimize(optimizer, losses(step, sums, padding), scale=scale, where=f"sft step {step}")
-        if unseen_rendered and ((step + 1) % per_epoch == 0 or step + 1 == steps):
-            metrics["heldout_loss"] = conversation_loss(network, unseen_rendered, text.pad_id, compute.token_budget)
-            if trial is not None:
-                metrics["heldout_reward"] = trial.score(network)
-            if config.keep == "best":
-                keep_if_best(state, network, step + 1, metrics)
-        return metrics | sums | {"padding": padding.share}
+        asked = data.unseen_records[: config.reward_prompts]
+        trial = Trial.read(reward, asked, text, network.context, sampling, compute)
+    learner = _Learner(config, network, text.pad_id, data, trial, seed, lora, compute)
+    steps = learner.steps
 
     with progress.stage("sft", out) as stage:
-        train(state, steps, do_step, checkpoint=out / CHECKPOINT, stage=stage)
-        truncated = sum(conversation.truncated for conversation in rendered)
-        if truncated:
+        train(learner.state, steps, learner.do_step, checkpoint=out / CHECKPOINT, stage=stage)
+        if data.truncated:
             stage.note(
-                f"{truncated} of {len(rendered)} conversations were longer than {length} tokens and were truncated"
+                f"{data.truncated} of {len(data.learnt)} conversations were longer than {network.context} tokens "
+                "and were truncated"
             )
-        best = state.values.get("best")
+        best = learner.state.values.get("best")
         if best is not None and best["step"] < steps:
-            restore(state, network)
+            restore(learner.state, network)
             stage.note(f"kept the weights of step {best['step']} of {steps}, the best of the checkpoints")
     save_model(network, out, text)
     if lora.rank:
         save_adapters(network, out / FOLDER, lora, model)
     (out / CHECKPOINT).unlink(missing_ok=True)
-    summary: dict[str, Any] = {"steps": steps, "demonstrations": len(rendered), "truncated": truncated}
+    summary: dict[str, Any] = {"steps": steps, "demonstrations": len(data.learnt), "truncated": data.truncated}
     if best is not None:  # provenance and report look for ``kept_step``
         summary |= {"kept_step": best["step"], "kept": best}
-    if unseen_rendered:
-        summary["heldout_loss"] = conversation_loss(network, unseen_rendered, text.pad_id, compute.token_budget)
+    if data.unseen:
+        summary["heldout_loss"] = learner.heldout_loss()
     return summary
+
+
+@dataclass(frozen=True)
+class _Data:
+    """The demonstrations that train and those that only measure, rendered, and the corpus that is mixed in."""
+
+    learnt: list[Rendered]
+    unseen: list[Rendered]
+    unseen_records: list[Demonstration]  # what ``unseen`` is rendered from
+    corpus: Corpus | None
+
+    @classmethod
+    def read(
+        cls, config: SFTConfig, demonstrations: Path, corpus: Path | None, text: Tokenizer, length: int, seed: int
+    ) -> "_Data":
+        """Split by prompt, so that no prompt is on both sides, and render to ``length`` tokens at most."""
+        records = read_jsonl(demonstrations, Demonstration)
+        shares = {"train": 1 - config.heldout_share, "heldout": config.heldout_share}
+        parts = split_by(records, lambda record: record.prompt_id, shares, seed)
+        if not parts["train"]:
+            raise InputError(f"{demonstrations}: holds out every demonstration; lower sft.heldout_share")
+        learnt, unseen = ([render(text, one.messages, length) for one in parts[part]] for part in ("train", "heldout"))
+        rows = None
+        if corpus is not None and config.pretrain_rows and config.pretrain_coef > 0:
+            rows = read_corpus(corpus, text, length, seed=seed)
+        return cls(learnt, unseen, parts["heldout"], rows)
+
+    @property
+    def truncated(self) -> int:
+        """How many of the conversations that train were too long."""
+        return sum(conversation.truncated for conversation in self.learnt)
+
+
+class _Learner:
+    """The model, its optimizer and what they learn from: what a step needs."""
+
+    def __init__(
+        self,
+        config: SFTConfig,
+        network: Transformer,
+        pad_id: int,
+        data: _Data,
+        trial: Trial | None,
+        seed: int,
+        lora: LoRAConfig,
+        compute: ComputeConfig,
+    ):
+        self.config, self.network, self.pad_id, self.data, self.trial = config, network, pad_id, data, trial
+        self.seed, self.token_budget = seed, compute.token_budget
+        self.dropout = lora.rank > 0 and lora.dropout > 0
+        self.batch = min(config.batch, len(data.learnt))
+        self.steps = steps_of(len(data.learnt), config.batch, config.epochs)
+        self.per_epoch = max(1, math.ceil(len(data.learnt) / config.batch))
+        self.optimizer = Optimizer(network, config)
+        self.state = TrainingState({"model": network}, {"model": self.optimizer})
+
+    def do_step(self, step: int) -> Metrics:
+        """One optimizer step; at the end of an epoch also how good the weights are now, and whether they are kept."""
+        sums, padding = {"demonstration_loss": 0.0}, Padding()
+        scale = learning_rate_scale(self.config, step, self.steps)
+        metrics = optimize(self.optimizer, self._losses(step, sums, padding), scale=scale, where=f"sft step {step}")
+        if self.data.unseen and ((step + 1) % self.per_epoch == 0 or step + 1 == self.steps):
+            metrics["heldout_loss"] = self.heldout_loss()
+            if self.trial is not None:
+                metrics["heldout_reward"] = self.trial.score(self.network)
+            if self.config.keep == "best":
+                keep_if_best(self.state, self.network, step + 1, metrics)
+        return metrics | sums | {"padding": padding.share}
+
+    def heldout_loss(self) -> float:
+        """Mean loss on the demonstrations that only measure, nats per token."""
+        return conversation_loss(self.network, self.data.unseen, self.pad_id, self.token_budget)
+
+    def _losses(self, step: int, sums: dict[str, float], padding: Padding) -> Iterator[Tensor]:
+        """The losses of the micro-batches, each divided by the tokens of the whole batch; ``sums`` gets their parts."""
+        taken = batch_at(step, count=len(self.data.learnt), batch=self.batch, seed=self.seed, key="sft")
+        batch = [self.data.learnt[i] for i in taken]
+        trained = sum(sum(conversation.mask) for conversation in batch)
+        names = [key_bits(self.seed, "sft", "dropout", step, i) for i in range(len(batch))] if self.dropout else None
+        for loss in conversation_losses(self.network, batch, self.pad_id, self.token_budget, padding, names):
+            sums["demonstration_loss"] += float(loss.detach()) / trained
+            yield loss / trained
+        sums["tokens"] = sum(len(conversation.ids) for conversation in batch)
+        if self.data.corpus is not None:
+            loss, tokens = self._corpus_loss(self.data.corpus, step)
+            sums["pretrain_loss"] = float(loss.detach())
+            sums["tokens"] += tokens
+            yield self.config.pretrain_coef * loss
+
+    def _corpus_loss(self, corpus: Corpus, step: int) -> tuple[Tensor, int]:
+        """Mean loss over the rows that are mixed into a step, and how many tokens these are."""
+        rows = batch_at(step, count=corpus.rows, batch=self.config.pretrain_rows, seed=self.seed, key="sft-corpus")
+        ids, segments = corpus.take(rows)
+        chosen = next_token_mask(segments)
+        noise_BT = None
+        if self.dropout:
+            noise_BT = token_noise(key_bits(self.seed, "sft-corpus", "dropout", step), ids.numel()).view_as(ids)
+        loss = next_token_loss(self.network, ids, segments, chosen, noise_BT=noise_BT) / chosen.sum()
+        return loss, ids.numel()
 
 
 def conversation_losses(
