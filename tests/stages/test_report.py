@@ -241,7 +241,9 @@ def make(run: Path) -> tuple[str, Page]:
     out = run / "report.html"
     summary = report(ReportConfig(), run=run, out=out)
     html = out.read_text(encoding="utf-8")
-    assert summary == {"bytes": len(html.encode())}
+    assert summary["bytes"] == len(html.encode())
+    models = {path.parent for path in run.rglob("provenance.json") if not path.parent.is_symlink()}
+    assert summary["cards"] == len(models - {run / "data", run / "evaluation"})
     return html, Page(html)
 
 
