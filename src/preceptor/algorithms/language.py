@@ -22,6 +22,7 @@ WHOLE_BYTES = 64 << 20  # more logits than this are never held at once
 class _LinearCrossEntropy(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, hidden_ND: Tensor, weight_VD: Tensor, targets_N: Tensor) -> Tensor:
+        """The sum of the cross-entropies, in nats; both gradients are made on the way and kept."""
         exact = torch.float32 if hidden_ND.device.type == "mps" else torch.float64  # which that device does not have
         total = hidden_ND.new_zeros((), dtype=exact)
         grad_hidden = torch.empty_like(hidden_ND) if ctx.needs_input_grad[0] else None
@@ -75,6 +76,7 @@ class _LinearLogprobs(torch.autograd.Function):
     def forward(
         ctx: Any, hidden_ND: Tensor, weight_VD: Tensor, targets_N: Tensor, temperature: float
     ) -> tuple[Tensor, Tensor]:
+        """(N,) log-probabilities in nats, and (N,) entropies, which have no gradient."""
         chosen = hidden_ND.new_empty(len(hidden_ND), dtype=torch.float32)
         spread = torch.empty_like(chosen)
         frozen = ctx.needs_input_grad[0] and not ctx.needs_input_grad[1]
@@ -93,6 +95,7 @@ class _LinearLogprobs(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
+        """Of the hidden states (N, D), and of the head (V, D) where it is not frozen."""
         hidden_ND, weight_VD, targets_N, directions_ND = ctx.saved_tensors
         grad_N1 = grads[0][:, None]
         if directions_ND is not None:

@@ -64,6 +64,7 @@ class _Cutter:
         return next(inside, begin), end
 
     def frame(self) -> Frame:
+        """The special tokens and the runs of text between them, in order, up to where the template's frame ends."""
         at = 0
         opening: Opening = "start"
         for start, stop, token in self.specials:

@@ -52,6 +52,10 @@ def open_loggers(names: Sequence[str], out: Path) -> Iterator[list[Logger]]:
         yield [late(name) for name in dict.fromkeys(names)]
 
 
+def _under(stage: str, metrics: Mapping[str, float]) -> dict[str, float]:
+    return {f"{stage}/{name}": value for name, value in metrics.items()}
+
+
 def _run_name(out: Path) -> str:
     return out.resolve().name
 
@@ -68,8 +72,8 @@ def _tensorboard(out: Path) -> Iterator[Logger]:
     writer = SummaryWriter(str(out / ".tensorboard"))
 
     def log(stage: str, step: int, metrics: Mapping[str, float]) -> None:
-        for name, value in metrics.items():
-            writer.add_scalar(f"{stage}/{name}", value, step)
+        for name, value in _under(stage, metrics).items():
+            writer.add_scalar(name, value, step)
 
     try:
         yield log
@@ -87,7 +91,7 @@ def _wandb(out: Path) -> Iterator[Logger]:
         if stage not in seen:  # each stage counts its own steps
             seen.add(stage)
             run.define_metric(f"{stage}/*", step_metric=f"{stage}/step")
-        run.log({f"{stage}/{name}": value for name, value in metrics.items()} | {f"{stage}/step": step})
+        run.log(_under(stage, metrics) | {f"{stage}/step": step})
 
     try:
         yield log
@@ -102,7 +106,7 @@ def _mlflow(out: Path) -> Iterator[Logger]:
     with mlflow.start_run(run_name=_run_name(out)):
 
         def log(stage: str, step: int, metrics: Mapping[str, float]) -> None:
-            mlflow.log_metrics({f"{stage}/{name}": value for name, value in metrics.items()}, step=step)
+            mlflow.log_metrics(_under(stage, metrics), step=step)
 
         yield log
 
@@ -113,7 +117,7 @@ def _trackio(out: Path) -> Iterator[Logger]:
     run = trackio.init(project=PROJECT, name=_run_id(out), resume="allow")
 
     def log(stage: str, step: int, metrics: Mapping[str, float]) -> None:
-        run.log({f"{stage}/{name}": value for name, value in metrics.items()} | {f"{stage}/step": step})
+        run.log(_under(stage, metrics) | {f"{stage}/step": step})
 
     try:
         yield log
