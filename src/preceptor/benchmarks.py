@@ -5,8 +5,6 @@ made from, a line an answer, kept as they come) and ``report.html``. Figures of 
 measured into the same directory before stay.
 """
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,6 +21,7 @@ from preceptor.models.compute import ComputeConfig, place
 from preceptor.models.weights import digest
 from preceptor.provenance import content_hash
 from preceptor.reporting.benchmarks import render_benchmarks
+from preceptor.reporting.figures import csv_text
 from preceptor.reporting.tables import within
 from preceptor.training.progress import Progress
 
@@ -127,12 +126,8 @@ def _add(out: Path, result: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _csv(results: list[dict[str, Any]]) -> str:
     """The figures with a row each, for a spreadsheet."""
-    text = io.StringIO()
-    table = csv.DictWriter(text, COLUMNS, extrasaction="ignore", lineterminator="\n")
-    table.writeheader()
-    for one in results:
-        table.writerows({"model": one["model"], "benchmark": one["benchmark"]} | figure for figure in one["figures"])
-    return text.getvalue()
+    rows = [one | figure for one in results for figure in one["figures"]]
+    return csv_text(COLUMNS, ([row[column] for column in COLUMNS] for row in rows))
 
 
 def show(results: Sequence[dict[str, Any]], out: Path) -> None:

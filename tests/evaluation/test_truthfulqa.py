@@ -108,5 +108,8 @@ def test_the_csv_gives_the_same_targets(tmp_path: Path) -> None:
         )
     ]
     path.write_text("Question,Answer\n")
-    with pytest.raises(InputError, match="has no column 'Best Answer'"):
+    with pytest.raises(InputError, match=r"has no column Best Answer; get TruthfulQA\.csv"):
+        read_questions(path)
+    path.write_text("Question,Best Answer,Best Incorrect Answer,Correct Answers,Incorrect Answers\nWho?,ann,eve,ann\n")
+    with pytest.raises(InputError, match="row 1: Incorrect Answers is empty"):
         read_questions(path)

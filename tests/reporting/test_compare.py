@@ -7,7 +7,7 @@ import pytest
 
 from preceptor.cli import main
 from preceptor.files import write_json
-from preceptor.reporting.figures import Figure, flat, to_csv
+from preceptor.reporting.figures import NamedFigure, flat, to_csv
 
 EVALUATION = {
     "judge": "gold",
@@ -22,12 +22,12 @@ EVALUATION = {
 
 def test_every_number_is_found_once_with_its_interval():
     assert list(flat(EVALUATION)) == [
-        Figure("temperature", 1.0),
-        Figure("helpfulness.ppo_vs_sft", 0.6, 0.5, 0.7, 40),
-        Figure("truthfulness.sft.known.true", 0.8, 0.6, 0.9, 9),
-        Figure("truthfulness.sft.known.false", 0.2),
-        Figure("drift.ppo.reward_gain", 0.4, 0.1, 0.7, 16),
-        Figure("drift.ppo.reward_gain.deviations", 0.5),
+        NamedFigure("temperature", 1.0),
+        NamedFigure("helpfulness.ppo_vs_sft", 0.6, 0.5, 0.7, 40),
+        NamedFigure("truthfulness.sft.known.true", 0.8, 0.6, 0.9, 9),
+        NamedFigure("truthfulness.sft.known.false", 0.2),
+        NamedFigure("drift.ppo.reward_gain", 0.4, 0.1, 0.7, 16),
+        NamedFigure("drift.ppo.reward_gain.deviations", 0.5),
     ]
 
 

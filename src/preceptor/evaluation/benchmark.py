@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 if TYPE_CHECKING:
     from preceptor.evaluation.journal import Journal
     from preceptor.models.transformer import Transformer
+    from preceptor.statistics import Mean, Share
     from preceptor.text.tokenizer import Tokenizer
     from preceptor.training.progress import StageProgress
 
@@ -151,6 +152,16 @@ class Figure:
     n: int
     unit: Unit = "share"
     of: str = "questions"  # what n counts
+
+    @classmethod
+    def of_share(cls, condition: str, measure: str, found: Share, of: str = "questions") -> Figure:
+        """A share with its interval."""
+        return cls(condition, measure, found["share"], found["low"], found["high"], found["n"], "share", of)
+
+    @classmethod
+    def of_mean(cls, condition: str, measure: str, found: Mean, of: str = "questions") -> Figure:
+        """A mean, which is a score, with its interval."""
+        return cls(condition, measure, found["mean"], found["low"], found["high"], found["n"], "score", of)
 
 
 @dataclass(frozen=True)

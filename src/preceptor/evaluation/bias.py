@@ -99,8 +99,6 @@ def _figures(condition: str, rows: Sequence[Mapping[str, Any]], more: str, prefe
     bits = mean_with_interval([row["bits"] for row in rows], seed)
     share = share_with_interval([row["p"] > 0.5 for row in rows])
     return [
-        Figure(
-            condition, f"entropy in bits{more}", bits["mean"], bits["low"], bits["high"], bits["n"], "score", "pairs"
-        ),
-        Figure(condition, prefers + more, share["share"], share["low"], share["high"], share["n"], "share", "pairs"),
+        Figure.of_mean(condition, f"entropy in bits{more}", bits, "pairs"),
+        Figure.of_share(condition, prefers + more, share, "pairs"),
     ]

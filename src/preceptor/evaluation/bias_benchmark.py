@@ -25,7 +25,7 @@ class Bias:
 
     def measure(self, subject: Subject, work: Work) -> Outcome:
         """Entropies and preferences of one model under the three instructions."""
-        writer = Writer(subject.name, subject.model, subject.tokenizer, subject.chat)
+        writer = Writer.of(subject)
         pairs = self.pairs[: work.limit]
         asked = [(condition, pair) for condition in CONDITIONS for pair in pairs]
         work.stage.start(total=len(asked))

@@ -11,39 +11,29 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from preceptor.evaluation.logistic import fit
 from preceptor.keyed import numpy_rng
 from preceptor.statistics import LEVEL
 
 Floats = NDArray[np.float64]
 
-PENALTY = 1e-3  # times the sum of squared ratings: who wins always gets a high rating, not an infinite one
 ELO = 400 / math.log(10)  # points of Elo in one unit of rating
-STEPS, TOLERANCE = 100, 1e-10
 
 
 def bradley_terry(wins_MM: ArrayLike) -> Floats:
     """(M,) ratings with mean 0, in nats of log odds, that make ``wins_MM`` likeliest; also (R, M) of (R, M, M).
 
-    ``wins_MM[a, b]`` is how often a was preferred to b; halves are ties. By Newton's method on the log-likelihood minus
-    ``PENALTY`` times the sum of squared ratings. Raises ValueError for counts that are negative or not finite.
+    ``wins_MM[a, b]`` is how often a was preferred to b; halves are ties. A logistic regression on who met whom, whose
+    penalty gives who wins always a high rating and not an infinite one. Raises ValueError for counts that are negative
+    or not finite.
     """
     wins = np.asarray(wins_MM, dtype=np.float64)
     if wins.ndim < 2 or wins.shape[-1] != wins.shape[-2] or not np.isfinite(wins).all() or (wins < 0).any():
         raise ValueError(f"expected counts of wins (..., models, models), finite and not negative; got {wins.shape}")
     models = wins.shape[-1]
-    met = wins + np.swapaxes(wins, -1, -2)
-    met[..., np.arange(models), np.arange(models)] = 0.0
-    ratings = np.zeros(wins.shape[:-1])
-    ridge = 2 * PENALTY * np.eye(models)
-    for _ in range(STEPS):
-        expected = 1 / (1 + np.exp(ratings[..., None, :] - ratings[..., :, None]))  # P(a beats b)
-        gradient = (wins * (1 - expected) - np.swapaxes(wins, -1, -2) * expected).sum(-1) - 2 * PENALTY * ratings
-        weights = met * expected * (1 - expected)
-        curvature = weights.sum(-1)[..., None] * np.eye(models) - weights + ridge
-        step = np.linalg.solve(curvature, gradient[..., None])[..., 0]
-        ratings = ratings + np.clip(step, -1.0, 1.0)  # from afar Newton's step may overshoot
-        if np.abs(step).max() < TOLERANCE:
-            break
+    a, b = np.nonzero(~np.eye(models, dtype=bool))
+    differences = np.eye(models)[a] - np.eye(models)[b]  # (pairs, M): a win of a over b is an example with y = 1
+    ratings = fit(differences, 1.0, wins.reshape(-1, models, models)[:, a, b]).reshape(wins.shape[:-1])
     centred: Floats = ratings - ratings.mean(-1, keepdims=True)
     return centred
 

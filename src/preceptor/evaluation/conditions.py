@@ -7,6 +7,7 @@ its text is our choice, the paper does not say. A chat model is asked in its own
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from preceptor.evaluation.benchmark import Subject
 from preceptor.generation.engine import generate
 from preceptor.generation.sampling import SamplingConfig
 from preceptor.models.transformer import Transformer
@@ -43,6 +44,11 @@ class Writer:
     model: Transformer
     tokenizer: Tokenizer
     chat: bool
+
+    @classmethod
+    def of(cls, subject: Subject) -> "Writer":
+        """The model that is measured."""
+        return cls(subject.name, subject.model, subject.tokenizer, subject.chat)
 
     def prompt_ids(self, text: str) -> list[int]:
         """The tokens in front of what the model writes, uncut."""

@@ -78,9 +78,7 @@ def summarise(rows: Sequence[Mapping[str, Any]]) -> list[Figure]:
         for condition, name, some in parts:
             if some:
                 share = share_with_interval([(row["refusal"] is not None) == (label == "safe") for row in some])
-                figures.append(
-                    Figure(condition, name, share["share"], share["low"], share["high"], share["n"], "share", "prompts")
-                )
+                figures.append(Figure.of_share(condition, name, share, "prompts"))
     return figures
 
 
@@ -102,7 +100,7 @@ class OverRefusal:
 
     def measure(self, subject: Subject, work: Work) -> Outcome:
         """Greedy replies of one model, and the shares of both mistakes."""
-        writer = Writer(subject.name, subject.model, subject.tokenizer, subject.chat)
+        writer = Writer.of(subject)
         asked = [(str(number), one) for number, one in enumerate(self.prompts[: work.limit], start=1)]
         sampling = SamplingConfig(temperature=0, max_new_tokens=MAX_NEW_TOKENS, seed=work.seed)
         work.stage.start(total=len(asked))

@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 
 from preceptor.errors import InputError
 from preceptor.evaluation.bradley_terry import rating_rows
+from preceptor.evaluation.logistic import fit
 from preceptor.feedback.pairs import FIRST, TIE, pairs_from_ranks
 from preceptor.feedback.schema import Ranking
 from preceptor.keyed import numpy_rng
 from preceptor.statistics import LEVEL, mean_with_interval
 
 Floats = NDArray[np.float64]
-PENALTY = 1e-3  # on the squared weights of the length control, which stay finite where one model always wins
 
 
 @dataclass(frozen=True)
@@ -94,26 +94,11 @@ def length_controlled(
     _, unit_N = np.unique(prompts, return_inverse=True)
     count = int(unit_N.max()) + 1
     drawn_RP = numpy_rng(seed, "length-controlled").multinomial(count, np.full(count, 1 / count), size=resamples)
-    weights_RN = np.concatenate([np.ones((1, len(won_N))), drawn_RP[:, unit_N]])
-    strength_R = _logistic(x_N2, won_N, weights_RN)[:, 0]
+    counts_RN = np.concatenate([np.ones((1, len(won_N))), drawn_RP[:, unit_N]])
+    strength_R = fit(x_N2, won_N, counts_RN)[:, 0]
     rates = 1 / (1 + np.exp(-strength_R))
     low, high = np.quantile(rates[1:], [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return {"win_rate": float(rates[0]), "low": float(low), "high": float(high)}
-
-
-def _logistic(x_ND: Floats, y_N: Floats, weights_RN: Floats) -> Floats:
-    """(R, D) weights of logistic regressions on the same data, each row weighted by one of ``weights_RN``; Newton."""
-    fitted = np.zeros((len(weights_RN), x_ND.shape[1]))
-    ridge = 2 * PENALTY * np.eye(x_ND.shape[1])
-    for _ in range(50):
-        expected_RN = 1 / (1 + np.exp(-fitted @ x_ND.T))
-        gradient = (weights_RN * (y_N - expected_RN)) @ x_ND - 2 * PENALTY * fitted
-        curvature = np.einsum("rn,nd,ne->rde", weights_RN * expected_RN * (1 - expected_RN), x_ND, x_ND) + ridge
-        step = np.linalg.solve(curvature, gradient[..., None])[..., 0]
-        fitted += np.clip(step, -1.0, 1.0)
-        if np.abs(step).max() < 1e-8:
-            break
-    return fitted
 
 
 def _pair(met: Sequence[Comparison], seed: int, resamples: int) -> dict[str, Any]:

@@ -170,7 +170,7 @@ def _figures(
         yield _mean(condition, "expected maximum toxicity", list(worst.values()), seed)
     toxic = share_with_interval([value >= TOXIC for value in worst.values()])
     name = "prompts with a toxic response" if sampled else "toxic responses"
-    yield Figure(condition, name, toxic["share"], toxic["low"], toxic["high"], toxic["n"], "share", "prompts")
+    yield Figure.of_share(condition, name, toxic, "prompts")
     for words, wanted in (("toxic", True), ("other", False)):
         here = [means[prompt] for prompt in means if (t := known[prompt]) is not None and (t >= TOXIC) == wanted]
         if here:
@@ -183,8 +183,7 @@ def _figures(
 
 
 def _mean(condition: str, measure: str, values: Sequence[float], seed: int) -> Figure:
-    found = mean_with_interval(values, seed)
-    return Figure(condition, measure, found["mean"], found["low"], found["high"], found["n"], "score", "prompts")
+    return Figure.of_mean(condition, measure, mean_with_interval(values, seed), "prompts")
 
 
 def scorer_agreement(scorer: Scorer, prompts: Sequence[Prompt], seed: int) -> dict[str, dict[str, Any]]:

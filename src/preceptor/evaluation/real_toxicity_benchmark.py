@@ -1,7 +1,7 @@
 """RealToxicityPrompts as a benchmark of ``preceptor evaluate``."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +70,7 @@ class RealToxicity:
 
     def measure(self, subject: Subject, work: Work) -> Outcome:
         """Greedy continuations of one model under the three instructions, and sampled ones if asked for."""
-        writer = Writer(subject.name, subject.model, subject.tokenizer, subject.chat)
+        writer = Writer.of(subject)
         prompts = self.prompts[: work.limit]
         parts = {"greedy": (1, SamplingConfig(temperature=0, max_new_tokens=self.tokens, seed=work.seed))}
         if self.samples is not None:
@@ -82,7 +82,7 @@ class RealToxicity:
         for number, (part, (samples, sampling)) in enumerate(parts.items()):
             rows = self._rows(writer, work, prompts, part, samples, sampling, 2 * number * total)
             found = summarise(rows, [one.prompt.toxicity for _ in CONDITIONS for one in prompts], work.seed)
-            figures += [_named(figure, part) for figure in found] if self.samples else found
+            figures += [replace(one, measure=f"{one.measure} ({part})") for one in found] if self.samples else found
             notes += [f"{part}, {one.condition}: {one.sentence()}" for one in counts(rows)]
         agreed = self._agreement(prompts, work.seed)
         return Outcome([*figures, *agreed], [*notes, self._trust(agreed)])
@@ -131,10 +131,6 @@ class RealToxicity:
             return f"Scored by {self.scorer.name}; the file has no scores of Perspective to hold it against."
         told = "; ".join(f"{one.measure} {one.value:.2f} [{one.low:.2f}, {one.high:.2f}]" for one in agreed)
         return f"Scored by {self.scorer.name}. On the file's own {agreed[0].n:,} continuations: {told}."
-
-
-def _named(figure: Figure, part: str) -> Figure:
-    return Figure(**(vars(figure) | {"measure": f"{figure.measure} ({part})"}))
 
 
 def _slug(name: str) -> str:

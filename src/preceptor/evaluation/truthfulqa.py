@@ -5,8 +5,6 @@ MC1 is whether the likeliest of one true and several false answers is the true o
 answer; MC2 the probability of all true answers, normalised over true and false ones.
 """
 
-import csv
-import io
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +14,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from preceptor.errors import InputError
 from preceptor.evaluation.likelihood import encode_choices, is_cut, log_likelihoods
+from preceptor.evaluation.published_table import read_table
 from preceptor.files import first_fault, read_text
 from preceptor.models.transformer import Transformer
 from preceptor.statistics import mean_with_interval, share_with_interval
@@ -37,6 +36,11 @@ class Question(BaseModel):
         """The answers of each measure that the file has."""
         given = {"mc0": self.mc0_targets, "mc1": self.mc1_targets, "mc2": self.mc2_targets}
         return {name: answers for name, answers in given.items() if answers is not None}
+
+    def answers(self) -> tuple[list[str], list[str]]:
+        """All true and all false answers."""
+        true, false = ([text for text, label in self.mc2_targets.items() if label == wanted] for wanted in (1, 0))
+        return true, false
 
 
 def read_questions(path: Path) -> list[Question]:
@@ -67,12 +71,8 @@ def _from_json(path: Path) -> list[Question]:
 
 
 def _from_csv(path: Path) -> list[Question]:
-    table = csv.DictReader(io.StringIO(read_text(path)))
-    lacking = [name for name in _COLUMNS if name not in (table.fieldnames or [])]
-    if lacking:
-        raise InputError(f"{path}: not TruthfulQA.csv: it has no column {lacking[0]!r}")
     questions = []
-    for row in table:
+    for row in read_table(path, _COLUMNS, "TruthfulQA.csv of github.com/sylinrl/TruthfulQA"):
         best, worst = (row[name].strip() for name in ("Best Answer", "Best Incorrect Answer"))
         true, false = (
             {answer.strip(): label for answer in row[name].split(";") if answer.strip()}
@@ -144,9 +144,7 @@ def summarise(items: Sequence[dict[str, Any]], seed: int) -> dict[str, Any]:
     for name in MEASURES:
         values = [item[name] for item in items if name in item]
         if values:
-            found: dict[str, Any] = dict(mean_with_interval(values, seed))
-            if name != "mc2":
-                found = dict(share_with_interval(values))
-            value = found.pop("share" if name != "mc2" else "mean")
+            found = dict[str, Any](mean_with_interval(values, seed) if name == "mc2" else share_with_interval(values))
+            value = found.pop("mean" if name == "mc2" else "share")
             result[name] = {"value": value} | found
     return result

@@ -100,9 +100,7 @@ def figures_of(condition: str, judge: str, verdicts: Sequence[Verdict | None]) -
     figures = []
     for name, values in flags.items():
         if values:
-            share = share_with_interval(values)
-            value, low, high, n = share["share"], share["low"], share["high"], share["n"]
-            figures.append(Figure(condition, f"{name}, by {judge}", value, low, high, n))
+            figures.append(Figure.of_share(condition, f"{name}, by {judge}", share_with_interval(values)))
     return figures
 
 
@@ -113,15 +111,7 @@ class LocalJudge:
 
     def __init__(self, questions: Sequence[Question], seed: int) -> None:
         """Fit it to all questions, whichever are asked."""
-        references = [
-            References(
-                one.question,
-                [answer for answer, label in one.mc2_targets.items() if label],
-                [answer for answer, label in one.mc2_targets.items() if not label],
-            )
-            for one in questions
-        ]
-        self._judge = ReferenceJudge(references, seed)
+        self._judge = ReferenceJudge([References(one.question, *one.answers()) for one in questions], seed)
 
     @property
     def note(self) -> str:
@@ -167,12 +157,12 @@ class OutsideJudge:
 
 
 def _asked(question: Question, answer: str) -> str:
-    labels = question.mc2_targets
+    true, false = question.answers()
     return json.dumps(
         {
             "question": question.question,
-            "true_answers": [text for text, label in labels.items() if label],
-            "false_answers": [text for text, label in labels.items() if not label],
+            "true_answers": true,
+            "false_answers": false,
             "answer": answer,
         },
         ensure_ascii=False,

@@ -8,12 +8,10 @@ from typing import Any
 from markupsafe import Markup
 
 from preceptor.reporting.page import render
-from preceptor.reporting.plots import Measured, intervals
-from preceptor.reporting.svg import BLUE, GREEN, GREY, ORANGE, PINK
+from preceptor.reporting.plots import Measured, intervals, look
 from preceptor.reporting.tables import Table, within
 
 Result = Mapping[str, Any]  # of benchmarks.json: one model on one benchmark
-STYLES = ((BLUE, "o"), (ORANGE, "D"), (GREEN, "s"), (PINK, "^"), (GREY, "v"))  # of conditions: colour and shape
 FOOTER = (
     "The same figures: benchmarks.json, and benchmarks.csv for a spreadsheet. Every answer: answers-*.jsonl beside "
     "this page."
@@ -67,7 +65,7 @@ def _chart(name: str, measure: str, rows: Sequence[Mapping[str, Any]]) -> Markup
     """One measure: a line a model, in it a mark for each condition (with many conditions, a line for each)."""
     found = [row for row in rows if row["measure"] == measure]
     conditions = list(dict.fromkeys(row["condition"] for row in found))
-    styles = {condition: STYLES[place % len(STYLES)] for place, condition in enumerate(conditions)}
+    looks = {condition: look(place) for place, condition in enumerate(conditions)}
     few = len(conditions) <= MOST_CONDITIONS
     marks = [
         Measured(
@@ -75,13 +73,13 @@ def _chart(name: str, measure: str, rows: Sequence[Mapping[str, Any]]) -> Markup
             row["value"],
             row["low"],
             row["high"],
-            *styles[row["condition"]],
+            *looks[row["condition"]],
         )
         for row in found
     ]
     share = all(row["unit"] == "share" for row in found)
     told = "; ".join(f"{row['model']} {row['condition']}: {within(row, 'value', share=share)}" for row in found)
-    legend = [(condition, *styles[condition], False) for condition in conditions] if few and conditions != [""] else []
+    legend = [(condition, *looks[condition], False) for condition in conditions] if few and conditions != [""] else []
     return intervals(name, marks, measure, description=f"{measure}. {told}", percent=share, legend=legend)
 
 

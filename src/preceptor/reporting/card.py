@@ -3,12 +3,13 @@
 All of it is read from provenance.json and, where the model was measured, from evaluation.json; nothing is judged here.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from preceptor.files import read_json, write_atomic
 from preceptor.reporting import tables
+from preceptor.reporting.figures import leaves
 from preceptor.reporting.read import RunRecord
 from preceptor.statistics import is_number
 
@@ -103,12 +104,12 @@ def _origin(provenance: Figures) -> str:
 def _settings(provenance: Figures) -> str:
     """The settings of the stage and what it said at its end, as tables."""
     said = [
-        (name, value) for name, value in _flat(provenance.get("summary") or {}) if is_number(value) or value is True
+        (name, value) for name, value in leaves(provenance.get("summary") or {}) if is_number(value) or value is True
     ]
     settings = [
         row
         for part in ("config", "model", "lora", "compute")
-        for row in _flat(provenance.get(part) or {}, f"{part}." if part != "config" else "")
+        for row in leaves(provenance.get(part) or {}, f"{part}." if part != "config" else "")
     ]
     found = [_markdown(["setting", "value"], [[_code(name), _code(value)] for name, value in settings])]
     if said:
@@ -136,14 +137,6 @@ MEASURES = [
     tables.harmlessness_table,
     tables.drift_table,
 ]
-
-
-def _flat(value: Figures, before: str = "") -> Iterator[tuple[str, Any]]:
-    for key, part in value.items():
-        if isinstance(part, Mapping):
-            yield from _flat(part, f"{before}{key}.")
-        else:
-            yield f"{before}{key}", part
 
 
 def _markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

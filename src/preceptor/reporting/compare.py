@@ -2,25 +2,22 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from markupsafe import Markup
 
 from preceptor.reporting import plots, tables
-from preceptor.reporting.figures import Figure, flat
+from preceptor.reporting.figures import NamedFigure, flat, leaves
 from preceptor.reporting.page import render
 from preceptor.reporting.plots import Measured
 from preceptor.reporting.read import RunRecord
-from preceptor.reporting.svg import BLUE, GREEN, GREY, ORANGE, PINK
 from preceptor.reporting.tables import Table
 from preceptor.statistics import is_number
 
 Runs = Mapping[str, RunRecord]
-COLOURS, MARKS = [BLUE, ORANGE, GREEN, PINK, GREY], ["o", "D", "s", "^", "v", "P", "X"]  # 35 runs differ
 
 
 @dataclass(frozen=True)
-class Section:
+class MeasureSection:
     """The figures of one measure."""
 
     title: str
@@ -28,17 +25,17 @@ class Section:
     table: Table
 
 
-def figures_of(runs: Runs) -> dict[str, list[Figure]]:
+def figures_of(runs: Runs) -> dict[str, list[NamedFigure]]:
     """Every figure of each run: of its evaluation, its time and its memory."""
     return {name: list(_figures(record)) for name, record in runs.items()}
 
 
-def _figures(record: RunRecord) -> Iterator[Figure]:
+def _figures(record: RunRecord) -> Iterator[NamedFigure]:
     yield from flat(record.evaluation)
     if is_number(seconds := record.summary.get("seconds", {}).get("total")):
-        yield Figure("cost.seconds", float(seconds))
+        yield NamedFigure("cost.seconds", float(seconds))
     if is_number(memory := record.summary.get("peak_memory_bytes")):
-        yield Figure("cost.gigabytes", float(memory) / 1e9)
+        yield NamedFigure("cost.gigabytes", float(memory) / 1e9)
 
 
 def render_comparison(runs: Runs) -> str:
@@ -66,7 +63,7 @@ def _notes(runs: Runs) -> list[str]:
 
 def _settings(runs: Runs) -> Table:
     """The keys of the recipes that are not the same in all runs."""
-    recipes = {name: dict(_flat(record.run.get("recipe", {}))) for name, record in runs.items()}
+    recipes = {name: dict(leaves(record.run.get("recipe", {}))) for name, record in runs.items()}
     keys = list(dict.fromkeys(key for recipe in recipes.values() for key in recipe))
     rows = [[key, *(str(recipe.get(key, "\u2013")) for recipe in recipes.values())] for key in keys]
     different = [row for row in rows if len(set(row[1:])) > 1]
@@ -74,18 +71,10 @@ def _settings(runs: Runs) -> Table:
     return Table(caption, ["", *runs], different)
 
 
-def _flat(value: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
-    for key, part in value.items():
-        if isinstance(part, Mapping):
-            yield from _flat(part, f"{before}{key}.")
-        else:
-            yield f"{before}{key}", part
-
-
 def _chart(runs: Runs) -> Markup | None:
     """Win rates, one row a comparison, one mark a run."""
     rows = []
-    looks = {name: (COLOURS[at % len(COLOURS)], MARKS[at % len(MARKS)]) for at, name in enumerate(runs)}
+    looks = {name: plots.look(place) for place, name in enumerate(runs)}
     for name, record in runs.items():
         for key, one in record.evaluation.get("helpfulness", {}).items():
             if "_vs_" in key:
@@ -103,7 +92,7 @@ def _chart(runs: Runs) -> Markup | None:
     )
 
 
-def _sections(figures: Mapping[str, Sequence[Figure]]) -> list[Section]:
+def _sections(figures: Mapping[str, Sequence[NamedFigure]]) -> list[MeasureSection]:
     """A table for each measure, the first part of a figure's name; its rows are figures, its columns runs."""
     by_run = {run: {figure.name: figure for figure in rows} for run, rows in figures.items()}
     names = list(dict.fromkeys(figure.name for rows in figures.values() for figure in rows))
@@ -117,12 +106,12 @@ def _sections(figures: Mapping[str, Sequence[Figure]]) -> list[Section]:
         ]
         title = measure.replace("_", " ").capitalize()
         sections.append(
-            Section(title, measure, Table(f"{title}, with 95 % intervals where known", ["", *figures], rows))
+            MeasureSection(title, measure, Table(f"{title}, with 95 % intervals where known", ["", *figures], rows))
         )
     return sections
 
 
-def _cell(figure: Figure | None) -> str:
+def _cell(figure: NamedFigure | None) -> str:
     if figure is None:
         return "\u2013"
     if figure.low is None or figure.high is None:

@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass, fields
 from typing import Any
 
@@ -12,7 +12,7 @@ VALUES = ("win_rate", "mean", "share", "value", "ratio")  # how a figure with an
 
 
 @dataclass(frozen=True)
-class Figure:
+class NamedFigure:
     """One number: its dotted place in evaluation.json, its value, and its 95 % interval if it has one."""
 
     name: str
@@ -22,7 +22,7 @@ class Figure:
     n: int | None = None
 
 
-def flat(figures: Mapping[str, Any], before: str = "") -> Iterator[Figure]:
+def flat(figures: Mapping[str, Any], before: str = "") -> Iterator[NamedFigure]:
     """The numbers in a nest of dicts, in its order.
 
     ``{win_rate: .5, low: .4, high: .6, n: 9}`` (or mean, share, value, ratio) is one figure; in ``{true: .3, n: 9,
@@ -30,7 +30,7 @@ def flat(figures: Mapping[str, Any], before: str = "") -> Iterator[Figure]:
     """
     value = next((figures[key] for key in VALUES if is_number(figures.get(key))), None)
     if value is not None and before:
-        yield Figure(before, float(value), _number(figures, "low"), _number(figures, "high"), _count(figures))
+        yield NamedFigure(before, float(value), _number(figures, "low"), _number(figures, "high"), _count(figures))
         taken = {*VALUES, "low", "high", "n"}
     else:
         taken = {"n", "intervals"} if "intervals" in figures else set()
@@ -43,17 +43,28 @@ def flat(figures: Mapping[str, Any], before: str = "") -> Iterator[Figure]:
             yield from flat(part, name)
         elif is_number(part):
             low, high = intervals.get(key, (None, None)) if isinstance(intervals, Mapping) else (None, None)
-            yield Figure(name, float(part), low, high, _count(figures) if low is not None else None)
+            yield NamedFigure(name, float(part), low, high, _count(figures) if low is not None else None)
 
 
-def to_csv(figures: Mapping[str, Sequence[Figure]], first: str) -> str:
+def leaves(value: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
+    """(dotted place, value) of whatever is no dict in a nest of dicts, in its order."""
+    for key, part in value.items():
+        if isinstance(part, Mapping):
+            yield from leaves(part, f"{before}{key}.")
+        else:
+            yield f"{before}{key}", part
+
+
+def to_csv(figures: Mapping[str, Sequence[NamedFigure]], first: str) -> str:
     """One row a figure; the first column, called ``first``, says whose it is (a model, a run)."""
+    head = [first, *(field.name for field in fields(NamedFigure))]
+    return csv_text(head, ([whose, *astuple(row)] for whose, rows in figures.items() for row in rows))
+
+
+def csv_text(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """A table for a spreadsheet; None is an empty cell."""
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([first, *(field.name for field in fields(Figure))])
-    for whose, rows in figures.items():
-        for row in rows:
-            writer.writerow([whose, *("" if cell is None else cell for cell in astuple(row))])
+    csv.writer(text, lineterminator="\n").writerows([head, *rows])
     return text.getvalue()
 
 

@@ -16,6 +16,8 @@ LEGEND_COLUMNS = 3  # that fit beside each other
 MAX_POINTS = 300  # of a curve; more are averaged in bins
 MODEL_COLOURS = {"base": GREY, "sft": BLUE, "ppo": ORANGE}
 MODEL_MARKERS = {"base": "s", "sft": "o", "ppo": "D"}
+SERIES_COLOURS = (BLUE, PINK, GREEN, ORANGE)  # of the lines of one chart
+LOOK_COLOURS, LOOK_MARKERS = (BLUE, ORANGE, GREEN, PINK, GREY), ("o", "D", "s", "^", "v", "P", "X")
 MODEL_NAMES = {"base": "Base", "sft": "SFT", "ppo": "PPO"}
 
 
@@ -23,6 +25,11 @@ def model_name(key: str) -> str:
     """How the page calls the model ``key``: "ppo_round_1" is "PPO round 1", "best_of_16" is "Best of 16"."""
     first, *rest = key.split("_")
     return " ".join([MODEL_NAMES.get(first, first.capitalize()), *rest])
+
+
+def look(place: int) -> tuple[str, str]:
+    """Colour and marker of one of several things that have none of their own; 35 differ."""
+    return LOOK_COLOURS[place % len(LOOK_COLOURS)], LOOK_MARKERS[place % len(LOOK_MARKERS)]
 
 
 @dataclass(frozen=True)
@@ -258,6 +265,3 @@ def _path(axes: Axes, one: Series, kept: float | None) -> None:
     point = (one.x[nearest], one.y[nearest])
     axes.plot(*point, "o", color=INK, markerfacecolor="none", markersize=9, markeredgewidth=1.4)
     axes.annotate("kept", point, textcoords="offset points", xytext=(7, -10), fontsize=7.5, color=INK)
-
-
-SERIES_COLOURS = (BLUE, PINK, GREEN, ORANGE)

@@ -1,7 +1,7 @@
 """Matplotlib figures as inline SVG whose colours follow the page, light or dark.
 
 A figure is drawn in marker colours that occur nowhere else; in the finished SVG each of them
-becomes a CSS variable of the page (``report.html.j2`` gives every variable a light and a dark value).
+becomes a CSS variable of the page (``style.css.j2`` gives every variable a light and a dark value).
 Text stays text: it takes the page's font and can be selected and searched.
 """
 
@@ -17,7 +17,7 @@ from markupsafe import Markup
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
-# Marker colour -> CSS variable. The variables are explained, with their values, in the template.
+# Marker colour -> CSS variable. The variables are explained, with their values, in ``style.css.j2``.
 INK, MUTED, GRID, PAGE = "#010203", "#010204", "#010205", "#010206"
 GREY, BLUE, ORANGE, GREEN, PINK = "#010211", "#010212", "#010213", "#010214", "#010215"
 VARIABLES = {
