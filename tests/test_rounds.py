@@ -4,11 +4,11 @@ Where stages run they are fakes, save in the last test, where three rounds are r
 """
 
 import json
-import multiprocessing
 import os
-import signal
+import shutil
 from collections.abc import Callable
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,7 @@ from preceptor.rounds.known import shares_of
 from preceptor.run import run
 from preceptor.verbs import STAGES, stage_function
 
-from .test_run import QUIET, Fakes, results
+from .test_run import QUIET, Fakes, killed_again_and_again, results
 
 LONG = "Please tell me in one short sentence and without any further words what the name of the town there is:"
 
@@ -332,27 +332,14 @@ def one_round(root: Path, offered: Offered, fakes: Fakes) -> None:
 
 
 def test_killed_at_any_moment_a_round_ends_with_the_same_files(tmp_path: Path, recipe: Recipe, finished: Path) -> None:
-    import shutil
-
     offered, untouched = offer(tmp_path, *new_rows(recipe), settings=PEOPLE), tmp_path / "untouched"
     shutil.copytree(finished, untouched, symlinks=True)
     one_round(finished, offered, Lifelike(recipe))
     shutil.copytree(finished, tmp_path / "whole", symlinks=True)
     shutil.rmtree(finished)
     untouched.rename(finished)  # in the same place: provenance and the app's queue name paths
-    context, kills = multiprocessing.get_context("fork"), 0
-    for attempt in range(60):
-        process = context.Process(target=one_round, args=(finished, offered, Lifelike(recipe, slow=0.01)))
-        process.start()
-        process.join(0.05 + 0.03 * attempt)
-        if process.exitcode is not None:
-            break
-        assert process.pid is not None
-        os.kill(process.pid, signal.SIGKILL)
-        process.join()
-        kills += 1
-    assert process.exitcode == 0
-    assert kills > 1
+    work = partial(one_round, finished, offered, Lifelike(recipe, slow=0.01))
+    assert killed_again_and_again(work, 0.05, 0.03) > 1
     assert learnt(finished) == learnt(tmp_path / "whole")
 
 

@@ -9,7 +9,6 @@ import io
 import json
 import multiprocessing
 import os
-import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -180,22 +179,25 @@ def test_a_stopped_run_goes_on_with_the_stage_it_was_in(
     assert results(tmp_path) == undisturbed
 
 
+def killed_again_and_again(work: Callable[[], Any], first: float, more: float) -> int:
+    """How often ``work`` was killed, each time so many seconds later than before, until it had time to end well."""
+    for kills in range(60):
+        process = multiprocessing.get_context("fork").Process(target=work)
+        process.start()
+        process.join(first + more * kills)
+        if process.exitcode is not None:
+            break
+        process.kill()
+        process.join()
+    assert process.exitcode == 0
+    return kills
+
+
 def test_killed_at_any_moment_it_ends_with_the_same_files(
     recipe: Recipe, tmp_path: Path, undisturbed: dict[str, str]
 ) -> None:
-    context, root, kills = multiprocessing.get_context("fork"), tmp_path / "killed", 0
-    for attempt in range(60):
-        process = context.Process(target=run, args=(recipe, root, QUIET, Fakes(slow=0.01).stages))
-        process.start()
-        process.join(0.02 + 0.013 * attempt)
-        if process.exitcode is not None:
-            break
-        assert process.pid is not None
-        os.kill(process.pid, signal.SIGKILL)
-        process.join()
-        kills += 1
-    assert process.exitcode == 0
-    assert kills > 2
+    root = tmp_path / "killed"
+    assert killed_again_and_again(lambda: run(recipe, root, QUIET, Fakes(slow=0.01).stages), 0.02, 0.013) > 2
     assert results(root) == undisturbed
 
 

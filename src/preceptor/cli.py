@@ -83,7 +83,7 @@ def build_parser() -> argparse.ArgumentParser:
     run.add_argument("--out", type=Path, metavar="DIR", help="run directory (default: runs/ and the recipe's name)")
     run.set_defaults(call=run_verb)
     _common(run)
-    add_round(verbs, start_torch)
+    add_round(verbs)
     for name, verb in STAGES.items():
         stage = verbs.add_parser(name, help=verb.help, description=f"The stage {name}: {verb.help}.")
         stage.set_defaults(call=lambda options, name=name: stage_verb(name, options))
@@ -99,12 +99,12 @@ def build_parser() -> argparse.ArgumentParser:
             stage.epilog = "See also: preceptor data inspect FILE, which prints what a file holds."
             _add_inspect(verbs)
         if name == "evaluate":
-            add_benchmarks(stage, lambda options: stage_verb("evaluate", options), start_torch)
+            add_benchmarks(stage, lambda options: stage_verb("evaluate", options))
     add_prompts(verbs)
     add_chat(verbs)
     add_attention(verbs)
     add_compare(verbs)
-    add_judge(verbs, start_torch)
+    add_judge(verbs)
     add_export(verbs)
     add_feedback(verbs)
     add_label(verbs)

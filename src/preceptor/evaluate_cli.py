@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from preceptor.allocation import start_torch
 from preceptor.errors import InputError
 from preceptor.evaluation.benchmark import BENCHMARKS
 
@@ -18,11 +19,8 @@ NAME = re.compile(r"\w[\w.-]*")  # it becomes part of file names
 Call = Callable[[argparse.Namespace], Any]
 
 
-def add_benchmarks(parser: argparse.ArgumentParser, stage: Call, start: Callable[[int | None], None]) -> None:
-    """Give the parser of the stage the options of benchmarks too.
-
-    ``stage`` is what the verb does without them; ``start`` loads torch with so many threads.
-    """
+def add_benchmarks(parser: argparse.ArgumentParser, stage: Call) -> None:
+    """Give the parser of the stage the options of benchmarks too; ``stage`` is what the verb does without them."""
     for action in parser._actions:  # which are required depends on what is asked for; see evaluate_verb
         if action.dest in REQUIRED:
             action.required = False
@@ -52,10 +50,10 @@ def add_benchmarks(parser: argparse.ArgumentParser, stage: Call, start: Callable
         "Measure the models of a run on its held-out prompts (--data, the stage evaluate), or any models on public "
         f"benchmarks; those go to --out, {DEFAULT_OUT} if it is not given. Start again to go on where it was stopped."
     )
-    parser.set_defaults(call=lambda options: evaluate_verb(options, stage, start))
+    parser.set_defaults(call=lambda options: evaluate_verb(options, stage))
 
 
-def evaluate_verb(options: argparse.Namespace, stage: Call, start: Callable[[int | None], None]) -> Any:
+def evaluate_verb(options: argparse.Namespace, stage: Call) -> Any:
     """Measure the models of a run, or public benchmarks."""
     asked = [one for one in BENCHMARKS if getattr(options, one.name) is not None]
     of_stage = [_flag(name) for name in OF_STAGE if getattr(options, name)]
@@ -82,7 +80,7 @@ def evaluate_verb(options: argparse.Namespace, stage: Call, start: Callable[[int
         raise InputError(f"{asked[0].flag} needs a model to measure; give --model MODEL or --model NAME=MODEL")
     if options.limit is not None and options.limit < 1:
         raise InputError(f"--limit {options.limit}: must be at least 1")
-    return _benchmarks(options, named_models(options.model), start)
+    return _benchmarks(options, named_models(options.model))
 
 
 def named_models(given: Sequence[str]) -> dict[str, str]:
@@ -100,8 +98,8 @@ def named_models(given: Sequence[str]) -> dict[str, str]:
     return named
 
 
-def _benchmarks(options: argparse.Namespace, models: dict[str, str], start: Callable[[int | None], None]) -> None:
-    start(options.threads)
+def _benchmarks(options: argparse.Namespace, models: dict[str, str]) -> None:
+    start_torch(options.threads)
     from preceptor.benchmarks import Asked, Session, run_benchmarks, show
     from preceptor.models.sources import find_model
     from preceptor.recipe import Recipe

@@ -1,18 +1,18 @@
 """``preceptor judge``: which of several models is preferred on the same prompts."""
 
 import argparse
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from preceptor.allocation import start_torch
 from preceptor.errors import InputError
 from preceptor.evaluate_cli import NAME, named_models
 
 JUDGES = ("reward", "gold", "judge_url", "rankings")
 
 
-def add_judge(verbs: Any, start: Callable[[int | None], None]) -> None:
-    """Add the verb to the program's; ``start`` loads torch with so many threads."""
+def add_judge(verbs: Any) -> None:
+    """Add the verb to the program's."""
     parser = verbs.add_parser("judge", help="compare models blind on the same prompts", description=judge_verb.__doc__)
     parser.add_argument(
         "--model", action="append", default=[], metavar="[NAME=]MODEL", help="a model that answers; repeat"
@@ -41,10 +41,10 @@ def add_judge(verbs: Any, start: Callable[[int | None], None]) -> None:
     parser.add_argument("--out", type=Path, default=Path("judged"), metavar="DIR", help="directory (default: judged)")
     parser.add_argument("--quiet", action="store_true", help="show no progress")
     parser.add_argument("--threads", type=int, help="CPU threads (default: one a core)")
-    parser.set_defaults(call=lambda options: judge_verb(options, start))
+    parser.set_defaults(call=judge_verb)
 
 
-def judge_verb(options: argparse.Namespace, start: Callable[[int | None], None]) -> None:
+def judge_verb(options: argparse.Namespace) -> None:
     """Have models answer the same prompts, have the answers judged blind, and rate the models.
 
     Win rates with ties as half, the same at equal length, and Bradley-Terry ratings, all with intervals over prompts.
@@ -53,7 +53,7 @@ def judge_verb(options: argparse.Namespace, start: Callable[[int | None], None])
     """
     models, answers = named_models(options.model), _files(options.answers)
     _check(options, models, answers)
-    start(options.threads)
+    start_torch(options.threads)
     from preceptor.feedback.judge import JudgeConfig
     from preceptor.judging import Study, judge_models
     from preceptor.models.sources import find_model

@@ -1,10 +1,11 @@
 """The verb ``round``: one more round of feedback behind those of a finished run."""
 
 import argparse
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from preceptor.allocation import start_torch
 from preceptor.errors import InputError
 from preceptor.feedback import STORE
 
@@ -15,8 +16,8 @@ if TYPE_CHECKING:
     from preceptor.training.progress import Progress
 
 
-def add_round(verbs: Any, start_torch: Callable[[int | None], None]) -> None:
-    """Add ``round`` to the verbs of the program; ``start_torch`` loads torch with so many threads."""
+def add_round(verbs: Any) -> None:
+    """Add the verb to the program's."""
     add = verbs.add_parser(
         "round", help="add a round to a finished run: new prompts and judgements", description=round_verb.__doc__
     )
@@ -46,10 +47,10 @@ def add_round(verbs: Any, start_torch: Callable[[int | None], None]) -> None:
     )
     add.add_argument("--quiet", action="store_true", help="show no progress")
     add.add_argument("--threads", type=int, help="CPU threads (default: one a core)")
-    add.set_defaults(call=lambda options: round_verb(options, start_torch))
+    add.set_defaults(call=round_verb)
 
 
-def round_verb(options: argparse.Namespace, start_torch: Callable[[int | None], None]) -> None:
+def round_verb(options: argparse.Namespace) -> None:
     """Take in what users sent and people judged since the last round, and go once more through rank, reward and ppo.
 
     Every prompt and every judgement is used once; users who are held out stay so. If the last round is not finished

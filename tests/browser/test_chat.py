@@ -1,18 +1,14 @@
 """The chat page in a browser, against a server whose models say what is written in chat_server.py."""
 
-import os
 import re
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, Response, expect
 
 from .chat_server import HOSTILE, FakeServer, fake_server
-from .visits import NARROW, PATIENCE, WIDE
+from .visits import CHECKS, NARROW, REFUSED, SHOTS, WIDE, Pages, looked_at
 
-CHECKS = (Path(__file__).parent / "checks.js").read_text(encoding="utf-8")
-SHOTS = os.environ.get("PRECEPTOR_TEST_SHOTS")  # a folder for screenshots, to look at
 PLAIN = "Grüße, 你好 🙂 bold"
 Open = Callable[..., Page]
 
@@ -26,25 +22,17 @@ def server() -> Iterator[FakeServer]:
 @pytest.fixture
 def chat(browser: Browser, server: FakeServer) -> Iterator[Open]:
     """chat(): the page. Its console must stay silent but for refusals of the server."""
-    said: list[str] = []
-    contexts = []
+    pages = Pages(browser, REFUSED)
 
     def opened(model: str = "plain", size: dict[str, int] = WIDE) -> Page:
-        context = browser.new_context(viewport=size, locale="en-US", reduced_motion="reduce")
-        contexts.append(context)
-        page = context.new_page()
-        page.set_default_timeout(PATIENCE)
-        page.on("console", lambda line: said.append(line.text) if line.type in ("error", "warning") else None)
-        page.on("pageerror", lambda error: said.append(str(error)))
+        page = pages.make(size)
         page.goto(server.url)
         if server.key is None:
             page.get_by_label("Model", exact=True).select_option(model)
         return page
 
     yield opened
-    for context in contexts:
-        context.close()
-    assert [text for text in said if "the server responded with a status of 4" not in text] == []
+    pages.close()
 
 
 def ask(page: Page, text: str) -> None:
@@ -241,15 +229,7 @@ def test_looks_at_both_widths_in_both_themes_and_languages(chat: Open) -> None:
     ask(page, "And two replies")
     page.get_by_role("button", name="A is better").wait_for()
     expect(page.get_by_role("button", name="A is better")).to_be_in_viewport()  # the page has followed
-    wrong = []
-    for size in (WIDE, NARROW):
-        page.set_viewport_size(size)
-        shot(page, "pair")
-        for theme in ("light", "dark"):
-            page.emulate_media(color_scheme=theme)
-            wrong += [f"{size['width']} {theme}: {what}" for what in page.evaluate(CHECKS)]
-        if not page.evaluate("document.documentElement.scrollWidth <= innerWidth"):
-            wrong.append(f"{size['width']}: has to be scrolled sideways")
+    wrong = looked_at(page, "pair")
     assert not wrong, "\n".join(wrong)
     page.get_by_label("Language").select_option("zh-Hans")
     expect(page.get_by_role("button", name="A 更好")).to_be_visible()

@@ -1,6 +1,5 @@
 """The chat page with a store: consent is asked for, shown and withdrawn, and what people do reaches the store."""
 
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,11 +10,10 @@ from preceptor.feedback.store import Store, open_store
 from preceptor.feedback.store.judged import read_demonstrations, read_prompts, read_rankings, read_ratings
 from preceptor.feedback.store.published import publish
 
+from . import visits
 from .chat_server import FakeServer, fake_server
-from .visits import NARROW, PATIENCE, WIDE
+from .visits import REFUSED, WIDE, Pages
 
-CHECKS = (Path(__file__).parent / "checks.js").read_text(encoding="utf-8")
-SHOTS = os.environ.get("PRECEPTOR_TEST_SHOTS")  # a folder for screenshots, to look at
 Open = Callable[..., Page]
 
 
@@ -35,16 +33,10 @@ def server(store: Store) -> Iterator[FakeServer]:
 @pytest.fixture
 def chat(browser: Browser, server: FakeServer) -> Iterator[Open]:
     """chat(): the page. Its console must stay silent but for refusals of the server."""
-    said: list[str] = []
-    contexts = []
+    pages = Pages(browser, REFUSED)
 
     def opened(size: dict[str, int] = WIDE, *, agreed: bool = True) -> Page:
-        context = browser.new_context(viewport=size, locale="en-US", reduced_motion="reduce")
-        contexts.append(context)
-        page = context.new_page()
-        page.set_default_timeout(PATIENCE)
-        page.on("console", lambda line: said.append(line.text) if line.type in ("error", "warning") else None)
-        page.on("pageerror", lambda error: said.append(str(error)))
+        page = pages.make(size)
         page.on("dialog", lambda dialog: dialog.accept())
         page.goto(server.url)
         if agreed:
@@ -54,9 +46,7 @@ def chat(browser: Browser, server: FakeServer) -> Iterator[Open]:
         return page
 
     yield opened
-    for context in contexts:
-        context.close()
-    assert [text for text in said if "the server responded with a status of 4" not in text] == []
+    pages.close()
 
 
 def ask(page: Page, text: str) -> None:
@@ -67,17 +57,8 @@ def ask(page: Page, text: str) -> None:
 
 
 def looked_at(page: Page, name: str) -> list[str]:
-    """What is wrong with the page at both widths, in both themes; with a picture of each."""
-    wrong = []
-    for size in (WIDE, NARROW):
-        page.set_viewport_size(size)
-        for theme in ("light", "dark"):
-            page.emulate_media(color_scheme=theme)
-            wrong += [f"{name} {size['width']} {theme}: {what}" for what in page.evaluate(CHECKS)]
-            if SHOTS:
-                page.screenshot(path=f"{SHOTS}/{name}-{size['width']}-{theme}.png")
-        if not page.evaluate("document.documentElement.scrollWidth <= innerWidth"):
-            wrong.append(f"{name} {size['width']}: has to be scrolled sideways")
+    """See `visits`; the page is wide again afterwards, for what comes next in it."""
+    wrong = visits.looked_at(page, name)
     page.set_viewport_size(WIDE)
     return wrong
 

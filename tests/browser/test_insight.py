@@ -1,10 +1,9 @@
 """The researcher's view in the chat page: figures of a real, tiny model for replies that a made-up one gave."""
 
 import json
-import os
 import re
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from contextlib import closing
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
@@ -17,11 +16,9 @@ from preceptor.serving.inspector import Inspector
 from preceptor.text.tokenizer import Tokenizer
 
 from .chat_server import WORDS, fake_server
-from .visits import NARROW, PATIENCE, WIDE
+from .visits import CHECKS, REFUSED, Pages, looked_at
 
-CHECKS = (Path(__file__).parent / "checks.js").read_text(encoding="utf-8")
 TOKEN = ".insight [role=option]"
-SHOTS = os.environ.get("PRECEPTOR_TEST_SHOTS")  # a folder for screenshots, to look at
 
 
 @pytest.fixture
@@ -33,26 +30,21 @@ def page(
 ) -> Iterator[Page]:
     """The page, with a reply in it. "plain" can be inspected beside a reference, "other" without; "hostile" cannot."""
     shape = {"max_position_embeddings": 128}
-    judge = Judge(tiny_scalar(seed=2, **shape), tiny_tokenizer)
     inspectors = {
         name: Inspector(lambda: tiny_model(**shape), tiny_tokenizer, reference)
         for name, reference in (("plain", tiny_model(seed=1, **shape)), ("other", None))
     }
-    said: list[str] = []
-    with fake_server() as server:
+    with (
+        closing(Judge(tiny_scalar(seed=2, **shape), tiny_tokenizer)) as judge,
+        fake_server() as server,
+        closing(Pages(browser, REFUSED)) as pages,
+    ):
         server.app.include_router(inspection_routes(inspectors, judge))
-        context = browser.new_context(viewport=WIDE, locale="en-US", reduced_motion="reduce")
-        opened = context.new_page()
-        opened.set_default_timeout(PATIENCE)
-        opened.on("console", lambda line: said.append(line.text) if line.type in ("error", "warning") else None)
-        opened.on("pageerror", lambda error: said.append(str(error)))
+        opened = pages.make()
         opened.goto(server.url)
         expect(opened.get_by_label("Model", exact=True)).to_contain_text("plain")
         ask(opened, "plain")
         yield opened
-        context.close()
-    judge.close()
-    assert [text for text in said if "the server responded with a status of 4" not in text] == []
 
 
 def ask(page: Page, model: str) -> None:
@@ -148,16 +140,7 @@ def test_looks_at_both_widths_in_both_themes_and_languages(page: Page) -> None:
     page.locator(TOKEN).nth(3).focus()
     page.get_by_role("button", name="Where the model looked").click()
     page.locator(".seen").wait_for()
-    wrong = []
-    for size in (WIDE, NARROW):
-        page.set_viewport_size(size)
-        for theme in ("light", "dark"):
-            page.emulate_media(color_scheme=theme)
-            wrong += [f"{size['width']} {theme}: {what}" for what in page.evaluate(CHECKS)]
-            if SHOTS:
-                page.locator("article.assistant").screenshot(path=f"{SHOTS}/insight-{size['width']}-{theme}.png")
-        if not page.evaluate("document.documentElement.scrollWidth <= innerWidth"):
-            wrong.append(f"{size['width']}: has to be scrolled sideways")
+    wrong = looked_at(page, "insight", page.locator("article.assistant"))
     assert not wrong, "\n".join(wrong)
     page.get_by_label("Language").select_option("zh-Hans")
     expect(page.get_by_role("button", name="检视")).to_be_visible()

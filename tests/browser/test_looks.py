@@ -1,6 +1,5 @@
 """Every page: fits 390 pixels, has labels and one heading, enough contrast in both themes, and no stray ids."""
 
-from pathlib import Path
 from typing import Any
 
 from playwright.sync_api import Page, expect
@@ -10,7 +9,7 @@ from preceptor.feedback.store.invitations import invite
 from preceptor.feedback.store.people import person
 
 from .labeling_site import OUTPUTS, Site, judge_france
-from .visits import NARROW, WIDE, Visits
+from .visits import CHECKS, NARROW, WIDE, Visits
 
 PAGES = {
     "ana": [
@@ -27,8 +26,6 @@ PAGES = {
         f"#/admin/{tab}" for tab in ("progress", "agreement", "quality", "people", "queues", "texts", "data", "audit")
     ],
 }
-
-CHECKS = (Path(__file__).parent / "checks.js").read_text(encoding="utf-8")
 
 
 def settled(page: Page) -> None:

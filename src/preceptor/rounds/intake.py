@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import BaseModel
 
@@ -26,8 +26,8 @@ from preceptor.feedback.schema import Prompt, Ranking
 from preceptor.files import directory_atomic, read_jsonl, write_json, write_jsonl
 from preceptor.provenance import content_hash
 from preceptor.recipe import Recipe
-from preceptor.rounds.judgements import Judgements, owners_of
-from preceptor.rounds.known import HELDOUT, Known, shares_of
+from preceptor.rounds.judgements import Judgements, Pii, owners_of
+from preceptor.rounds.known import HELDOUT, Known, rows_of, shares_of
 from preceptor.rounds.record import (
     ALL_PROMPTS,
     FORMAT,
@@ -42,7 +42,7 @@ from preceptor.rounds.record import (
 )
 
 POOL, WORK = "prompts", ".intake"  # in the run directory
-IN_PROCESS = 2000  # prompts; the search for personal data takes longer to start in processes than in them all
+IN_PROCESS = 2_000_000  # bytes of prompts; the search for personal data starts slower in processes than it reads them
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Offered:
     store: str | Path | None = None
     simulated: int = 0  # prompts of new users of the built-in world
     settings: Sequence[str] = ()  # KEY=VALUE, of this round alone
-    pii: Literal["redact", "drop", "off"] = "redact"
+    pii: Pii = "redact"
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def take_in(
         if prompt_files:
             _clean(root / POOL, recipe, prompt_files, offered.pii, tell)
     seen = added[-1].record["seen"] if added else {}
-    pool = {part: _pool(root, part) for part in shares_of(recipe)}
+    pool = {part: rows_of(root / POOL / f"{part}.jsonl", Prompt) for part in shares_of(recipe)}
     left_out[HELDOUT] += sum(max(0, len(rows) - seen.get(part, 0)) for part, rows in pool.items() if part != "train")
     owners = owners_of(root / POOL)
     judgements = Judgements(owners, known, [one for rows in pool.values() for one in rows], offered.pii)
@@ -110,9 +110,9 @@ def take_in(
         "number": number,
         "settings": list(offered.settings),
         "left_out": found.left_out,
+        "counts": {"prompts": len(prompts), "rankings": len(rankings)},
+        "seen": {part: len(rows) for part, rows in pool.items()},
     }
-    record |= {"counts": {"prompts": len(prompts), "rankings": len(rankings)}}
-    record |= {"seen": {part: len(rows) for part, rows in pool.items()}}
     files: dict[str, Sequence[BaseModel]] = {PROMPTS: prompts, ALL_PROMPTS: every, RANKINGS: rankings, GOLD: tasks}
     _write(root, number, files, record)
     return found
@@ -163,9 +163,9 @@ def _simulated(root: Path, recipe: Recipe, number: int, count: int, known: Known
     return {row.prompt.id: (row.prompt, row.task) for row in rows}
 
 
-def _clean(pool: Path, recipe: Recipe, files: list[Path], pii: Literal["redact", "drop", "off"], tell: Tell) -> None:
+def _clean(pool: Path, recipe: Recipe, files: list[Path], pii: Pii, tell: Tell) -> None:
     """Add the prompts of the files to the run's pool of prompts, split by user as the run is."""
-    small = sum(path.stat().st_size for path in files if path.exists()) < IN_PROCESS * 1000
+    small = sum(path.stat().st_size for path in files if path.exists()) < IN_PROCESS
     options = ImportOptions(
         per_user=recipe.data.prompts_per_user,
         prefix_words=recipe.data.prefix_words,
@@ -175,11 +175,6 @@ def _clean(pool: Path, recipe: Recipe, files: list[Path], pii: Literal["redact",
         **({"workers": 0} if small else {}),
     )
     import_prompts(files, pool, options, tell)
-
-
-def _pool(root: Path, part: str) -> list[Prompt]:
-    path = root / POOL / f"{part}.jsonl"
-    return read_jsonl(path, Prompt) if path.is_file() and path.stat().st_size else []
 
 
 def _new(

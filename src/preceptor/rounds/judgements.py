@@ -8,9 +8,11 @@ from typing import Literal
 from preceptor.feedback.hygiene.normalise import normalise
 from preceptor.feedback.hygiene.output import INDEX
 from preceptor.feedback.hygiene.pii.scanner import Scanner, redact
-from preceptor.feedback.hygiene.rules import digest, messages_key
+from preceptor.feedback.hygiene.rules import key_digest, messages_key
 from preceptor.feedback.schema import Prompt, Ranking
 from preceptor.rounds.known import Known, judgement
+
+Pii = Literal["redact", "drop", "off"]  # what becomes of personal data; nobody is there to look at "flag"
 
 TIED = "rankings in which all are tied"
 USED = "rankings that were used before"
@@ -27,7 +29,7 @@ class Judgements:
         owners: Mapping[bytes, tuple[str, str]],
         known: Known,
         prompts: Sequence[Prompt],
-        pii: Literal["redact", "drop", "off"],
+        pii: Pii,
     ) -> None:
         """``owners`` and ``prompts`` are those of the pool: :func:`owners_of`, and the prompts as they are there."""
         self._owners, self._known, self._pii = owners, known, pii
@@ -53,7 +55,7 @@ class Judgements:
         if judgement(ranking) in known.judged:
             return USED
         key = messages_key(one.model_copy(update={"content": normalise(one.content)[0]}) for one in ranking.messages)
-        prompt_id, user = self._owners.get(digest(part for turn in key for part in turn), ("", ""))
+        prompt_id, user = self._owners.get(key_digest(key), ("", ""))
         # Where nobody knows who asked, the prompt is its own user: there is nobody to hold out.
         if key in known.heldout or user in known.heldout_users or (user != prompt_id and known.is_held_out(user)):
             return HELDOUT

@@ -12,10 +12,11 @@ from pydantic import BaseModel
 from preceptor.atlas.probes import Probe
 from preceptor.atlas.prompts import USERS
 from preceptor.feedback.hygiene import part_of, prompt_key
-from preceptor.feedback.hygiene.rules import digest, messages_key, prompt_prefix
+from preceptor.feedback.hygiene.rules import key_digest, messages_key, prompt_prefix
 from preceptor.feedback.schema import Demonstration, Prompt, Ranking
 from preceptor.files import read_jsonl
 from preceptor.recipe import Recipe
+from preceptor.rounds.record import PROMPTS, RANKINGS, data_of
 
 Row = TypeVar("Row", bound=BaseModel)
 Key = tuple[tuple[str, str], ...]  # a prompt's words: :func:`preceptor.feedback.hygiene.prompt_key`
@@ -52,22 +53,24 @@ class Known:
         """What is in the run's data directory and in its rounds so far."""
         known, data = cls(recipe), root / "data"
         for part in ("dev", "heldout"):
-            prompts = _rows(data / f"prompts_{part}.jsonl", Prompt)
+            prompts = rows_of(data / f"prompts_{part}.jsonl", Prompt)
             known.heldout_users |= {prompt.user for prompt in prompts}
             known.heldout |= {prompt_key(prompt) for prompt in prompts}
-            for one in _rows(data / f"demonstrations_{part}.jsonl", Demonstration):
+            for one in rows_of(data / f"demonstrations_{part}.jsonl", Demonstration):
                 known.heldout.add(messages_key(one.messages[:-1]))
-            known.heldout |= {messages_key(one.messages) for one in _rows(data / f"rankings_{part}.jsonl", Ranking)}
+            known.heldout |= {messages_key(one.messages) for one in rows_of(data / f"rankings_{part}.jsonl", Ranking)}
         for name in ("truthfulness", "harmlessness"):
-            known.heldout |= {messages_key(probe.messages) for probe in _rows(data / f"probe_{name}.jsonl", Probe)}
-        known.add(_rows(data / "prompts_train.jsonl", Prompt))
-        known.asked |= {messages_key(one.messages[:-1]) for one in _rows(data / "demonstrations.jsonl", Demonstration)}
+            known.heldout |= {messages_key(probe.messages) for probe in rows_of(data / f"probe_{name}.jsonl", Probe)}
+        known.add(rows_of(data / "prompts_train.jsonl", Prompt))
+        known.asked |= {
+            messages_key(one.messages[:-1]) for one in rows_of(data / "demonstrations.jsonl", Demonstration)
+        }
         files = [data / "rankings_train.jsonl"]
         for number in range(1, rounds + 1):
-            here = root / "rounds" / str(number)
-            known.add(_rows(here / "data" / "prompts.jsonl", Prompt))
-            files += [here / "rankings.jsonl", here / "data" / "rankings.jsonl"]
-        known.judged = {judgement(one) for path in files for one in _rows(path, Ranking)}
+            given = data_of(root, number)
+            known.add(rows_of(given / PROMPTS, Prompt))
+            files += [given.parent / "rankings.jsonl", given / RANKINGS]
+        known.judged = {judgement(one) for path in files for one in rows_of(path, Ranking)}
         return known
 
     def add(self, prompts: Iterable[Prompt]) -> None:
@@ -86,7 +89,7 @@ class Known:
     @cached_property
     def _hashed(self) -> tuple[set[bytes], set[bytes]]:
         """The keys of what is held out and of what was asked before, as the pool has those of what came."""
-        return _digests(self.heldout), _digests(self.asked)
+        return set(map(key_digest, self.heldout)), set(map(key_digest, self.asked))
 
     def why_not(self, prompt: Prompt, came_as: bytes | None = None) -> str | None:
         """Why a prompt is not for training; None if it is. ``came_as``: the hash of its words before the cleaning."""
@@ -102,15 +105,11 @@ class Known:
         return CAP if self.of_user[prompt.user] >= self.recipe.data.prompts_per_user else None
 
 
-def _digests(keys: Iterable[Key]) -> set[bytes]:
-    return {digest(part for turn in key for part in turn) for key in keys}
-
-
 def judgement(ranking: Ranking) -> tuple[Any, ...]:
     """What makes two rankings the same judgement: prompt, responses, order and labeler."""
     return (ranking.prompt_id, tuple(one.text for one in ranking.responses), tuple(ranking.ranks), ranking.labeler)
 
 
-def _rows(path: Path, model: type[Row]) -> list[Row]:
+def rows_of(path: Path, model: type[Row]) -> list[Row]:
     """The rows of a file, none if it is not there."""
     return read_jsonl(path, model) if path.is_file() and path.stat().st_size else []

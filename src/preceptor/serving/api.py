@@ -15,8 +15,7 @@ from preceptor.serving.feedback import FEEDBACK_BODIES, mount_feedback
 from preceptor.serving.inspection import AttentionRequest, InspectRequest, inspection_routes
 from preceptor.serving.inspector import Inspector
 from preceptor.serving.pages import mount_pages
-from preceptor.serving.refusals import ErrorBody, handle_refusals
-from preceptor.serving.replies import find_worker
+from preceptor.serving.refusals import ErrorBody, find_served, handle_refusals
 from preceptor.serving.requests import ChatRequest, CompletionRequest
 from preceptor.serving.worker import Worker
 
@@ -46,7 +45,7 @@ def create_app(
     @app.get("/v1/models/{name:path}", responses={404: {"model": ErrorBody}})
     async def model(name: str) -> dict[str, Any]:
         """One of the models."""
-        find_worker(workers, name)
+        find_served(workers, name)
         return entry(name)
 
     app.include_router(chat_routes(workers, judge))

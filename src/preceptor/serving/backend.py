@@ -110,10 +110,10 @@ class Backend:
         if status < 400:
             return RefusalError(502, f"the backend at {self.url} sends us elsewhere, and we stay", code="backend_moved")
         said = await _error_of(answer)
-        refusal = RefusalError(status, said.get("message") or f"the backend refuses, status {status}")
-        refusal.body["error"] |= {name: said[name] for name in ("code", "param") if isinstance(said.get(name), str)}
-        refusal.headers = {"Retry-After": wait} if (wait := answer.headers.get("retry-after")) else {}
-        return refusal
+        code, param = (said[name] if isinstance(said.get(name), str) else None for name in ("code", "param"))
+        headers = {"Retry-After": wait} if (wait := answer.headers.get("retry-after")) else {}
+        message = said.get("message") or f"the backend refuses, status {status}"
+        return RefusalError(status, message, code=code, param=param, headers=headers)
 
     async def bytes_of(self, answer: httpx2.Response) -> AsyncIterator[bytes]:
         """The body of an answer as it comes; a refusal if it breaks off."""

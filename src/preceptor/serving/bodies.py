@@ -14,13 +14,17 @@ MAX_BODY = 1 << 20  # bytes
 Body = TypeVar("Body", bound=BaseModel)
 _REFERENCE = "#/components/schemas/{model}"
 
+# Of what read_body refuses.
+UNREADABLE: dict[int | str, dict[str, Any]] = {
+    400: {"model": ErrorBody, "description": "The body says something that cannot be done; the message names it."},
+    413: {"model": ErrorBody, "description": "The body is too long."},
+    415: {"model": ErrorBody, "description": "The body is not sent as JSON."},
+}
 # Of an endpoint that writes text.
 ANSWERS: dict[int | str, dict[str, Any]] = {
     200: {"description": "The reply.", "content": {"application/json": {}, "text/event-stream": {}}},
-    400: {"model": ErrorBody, "description": "The body says something that cannot be done; the message names it."},
+    **UNREADABLE,
     404: {"model": ErrorBody, "description": "No such model."},
-    413: {"model": ErrorBody, "description": "The body is too long."},
-    415: {"model": ErrorBody, "description": "The body is not sent as JSON."},
     429: {"model": ErrorBody, "description": "As many requests as there is room for; try again."},
     503: {"model": ErrorBody, "description": "The model has failed."},
 }

@@ -12,8 +12,8 @@ from preceptor.serving.best_of import Judge, best_pieces
 from preceptor.serving.bodies import ANSWERS, described, read_body
 from preceptor.serving.jobs import new_job, take_on
 from preceptor.serving.logprobs import chat_logprobs
-from preceptor.serving.refusals import RefusalError, full
-from preceptor.serving.replies import EventStream, Reply, find_worker, unless_left
+from preceptor.serving.refusals import RefusalError, find_served, full
+from preceptor.serving.replies import EventStream, Reply, unless_left
 from preceptor.serving.requests import ChatRequest
 from preceptor.serving.worker import Job, Piece, Worker
 from preceptor.text.conversation import Rendered, render_prompt
@@ -28,7 +28,7 @@ def chat_routes(workers: Mapping[str, Worker], judge: Judge | None) -> APIRouter
     async def chat(request: Request) -> Response:
         """A reply to a conversation, from the model that it names."""
         asked = await read_body(request, ChatRequest)
-        worker = find_worker(workers, asked.model)
+        worker = find_served(workers, asked.model)
         if asked.best_of is not None:
             _check(judge)
         job, truncated = await asyncio.to_thread(_job, worker, asked, asyncio.get_running_loop())

@@ -11,8 +11,8 @@ from preceptor.errors import InputError
 from preceptor.serving.bodies import ANSWERS, described, read_body
 from preceptor.serving.jobs import new_job, take_on
 from preceptor.serving.logprobs import text_logprobs
-from preceptor.serving.refusals import RefusalError
-from preceptor.serving.replies import EventStream, Reply, find_worker, unless_left
+from preceptor.serving.refusals import RefusalError, find_served
+from preceptor.serving.replies import EventStream, Reply, unless_left
 from preceptor.serving.requests import CompletionRequest
 from preceptor.serving.worker import Chosen, Job, Worker
 from preceptor.text.tokenizer import Tokenizer
@@ -26,7 +26,7 @@ def completion_routes(workers: Mapping[str, Worker]) -> APIRouter:
     async def complete(request: Request) -> Response:
         """What comes after each of the prompts, from the model that the request names."""
         asked = await read_body(request, CompletionRequest)
-        worker = find_worker(workers, asked.model)
+        worker = find_served(workers, asked.model)
         job = await asyncio.to_thread(_job, worker, asked, asyncio.get_running_loop())
         take_on(request, asked.model, worker, job)
         reply = Reply("cmpl", "text_completion", asked.model, job)

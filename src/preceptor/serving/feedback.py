@@ -6,58 +6,54 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal, TypeVar
 
 from fastapi import APIRouter, FastAPI, Request
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from preceptor.errors import InputError
+from preceptor.feedback.app.errors import status_of
 from preceptor.feedback.store import Store
 from preceptor.feedback.store.chats import Kept, Said, Thumb, compare, demonstrate, rate
-from preceptor.feedback.store.errors import ForbiddenError, NotFoundError, StaleError
 from preceptor.feedback.store.participants import TEXT, Consent, agree, find_consent, withdraw_consent
 from preceptor.feedback.store.published import published
 from preceptor.feedback.store.words import findable
-from preceptor.serving.bodies import described, read_body
+from preceptor.serving.bodies import UNREADABLE, described, read_body
 from preceptor.serving.collecting import CONSENT, MAX_TOKEN, Collector, Listener
 from preceptor.serving.refusals import ErrorBody, RefusalError
+from preceptor.serving.requests import Strict
 
-STATUSES: tuple[tuple[type[InputError], int], ...] = ((NotFoundError, 404), (ForbiddenError, 403), (StaleError, 409))
 PATH = "/v1/feedback"
 T = TypeVar("T")
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-
-class Agreement(_Strict):
+class Agreement(Strict):
     """Agreeing to a version of the text."""
 
     version: int = Field(ge=1, le=2**31 - 1)
 
 
-class ReplyName(_Strict):
+class ReplyName(Strict):
     """A reply, by the id of its request and its index among the choices."""
 
     id: str = Field(max_length=100)
     index: int = Field(0, ge=0, le=100)
 
 
-class Thumbed(_Strict):
+class Thumbed(Strict):
     """A thumb for a reply; null takes it back."""
 
     reply: ReplyName
     thumb: Thumb | None
 
 
-class Compared(_Strict):
+class Compared(Strict):
     """Two replies to one prompt, in the order in which they were shown, and the place of the better; null is a tie."""
 
     replies: list[ReplyName] = Field(min_length=2, max_length=2)
     preferred: Literal[0, 1] | None
 
 
-class Rewritten(_Strict):
+class Rewritten(Strict):
     """A reply as it should have been."""
 
     reply: ReplyName
@@ -66,12 +62,10 @@ class Rewritten(_Strict):
 
 FEEDBACK_BODIES: tuple[type[BaseModel], ...] = (Agreement, Thumbed, Compared, Rewritten)
 REFUSALS: dict[int | str, dict[str, Any]] = {
-    400: {"model": ErrorBody, "description": "The body says something that makes no sense; the message names it."},
+    **UNREADABLE,
     403: {"model": ErrorBody, "description": "The token is missing, or there is no consent to the latest text."},
     404: {"model": ErrorBody, "description": "No such reply, or nobody has this token."},
     409: {"model": ErrorBody, "description": "It came too late: there is a newer text, or another judgement."},
-    413: {"model": ErrorBody, "description": "The body is too long."},
-    415: {"model": ErrorBody, "description": "The body is not sent as JSON."},
     422: {"model": ErrorBody, "description": "It cannot be kept; the message says why."},
     429: {"model": ErrorBody, "description": "Too much at once; try again."},
     503: {"model": ErrorBody, "description": "The store is busy; try again."},
@@ -186,7 +180,6 @@ async def _answer(work: Callable[[], T]) -> T:
     try:
         return await to_thread(work)
     except InputError as error:
-        status = next((status for kind, status in STATUSES if isinstance(error, kind)), 422)
-        raise RefusalError(status, str(error)) from None
+        raise RefusalError(status_of(error), str(error)) from None
     except (OperationalError, PoolTimeout):
         raise RefusalError(503, "the store is busy; try again shortly") from None

@@ -5,23 +5,22 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from fastapi import APIRouter, Request
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from preceptor.errors import InputError
 from preceptor.serving.best_of import Judge
 from preceptor.serving.bodies import ANSWERS, described, read_body
 from preceptor.serving.front.record import record_of
 from preceptor.serving.inspector import BusyError, Inspector
-from preceptor.serving.refusals import RefusalError, full, no_model
+from preceptor.serving.refusals import RefusalError, find_served, full
+from preceptor.serving.requests import Strict
 from preceptor.text.conversation import Message
 
 MAX_TOP = 20
 
 
-class _Inspected(BaseModel):
+class _Inspected(Strict):
     """A reply: the last message, the assistant's. It need not be one that the model has written."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     model: str
     messages: list[Message] = Field(min_length=2, max_length=1000)
@@ -49,7 +48,7 @@ def inspection_routes(inspectors: Mapping[str, Inspector], judge: Judge | None) 
     async def inspect(request: Request) -> dict[str, Any]:
         """The tokens of a reply, each with its probability and the likeliest in its place; its KL and its score."""
         asked = await read_body(request, InspectRequest)
-        inspector = _find(inspectors, asked.model)
+        inspector = find_served(inspectors, asked.model)
         if judge is not None and judge.full:
             raise full()
         found = await _apart(lambda: inspector.tokens(asked.messages, asked.top))
@@ -63,18 +62,12 @@ def inspection_routes(inspectors: Mapping[str, Inspector], judge: Judge | None) 
     async def attention(request: Request) -> dict[str, Any]:
         """How much the model looked at each token before, when it wrote one of the reply."""
         asked = await read_body(request, AttentionRequest)
-        inspector = _find(inspectors, asked.model)
+        inspector = find_served(inspectors, asked.model)
         found = await _apart(lambda: inspector.attention(asked.messages, asked.token, asked.layer, asked.head))
         record_of(request).begins(asked.model, len(found["seen"]))
         return found
 
     return router
-
-
-def _find(inspectors: Mapping[str, Inspector], name: str) -> Inspector:
-    if name not in inspectors:
-        raise no_model(inspectors)
-    return inspectors[name]
 
 
 async def _apart(compute: Callable[[], dict[str, Any]]) -> dict[str, Any]:

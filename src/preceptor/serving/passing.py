@@ -19,7 +19,7 @@ from preceptor.serving.bodies import read_body
 from preceptor.serving.feedback import mount_feedback
 from preceptor.serving.front.record import Record, record_of
 from preceptor.serving.pages import mount_pages
-from preceptor.serving.refusals import RefusalError, handle_refusals, no_model
+from preceptor.serving.refusals import RefusalError, find_served, handle_refusals
 from preceptor.serving.replies import EventStream, unless_left
 
 EVENT_BYTES = 4 << 20  # a longer line is no event
@@ -73,10 +73,7 @@ def create_passing_app(backend: Backend) -> FastAPI:
     @app.get("/v1/models/{name:path}")
     async def model(name: str) -> dict[str, Any]:
         """One of the models, out of the list: not every backend has an address for each."""
-        there = await backend.models()
-        if name not in there:
-            raise no_model(there)
-        return there[name]
+        return find_served(await backend.models(), name)
 
     @app.post("/v1/chat/completions")
     async def chat(request: Request) -> Response:

@@ -1,13 +1,16 @@
 """Requests that get no reply: a status, and the error as OpenAI's clients read it."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Mapping
+from typing import TypeVar
 
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+
+T = TypeVar("T")
 
 
 class Problem(BaseModel):
@@ -26,13 +29,24 @@ class ErrorBody(BaseModel):
 
 
 class RefusalError(Exception):
-    """A request that gets no reply. ``wait`` is in how many seconds it may, where it came too early."""
+    """A request that gets no reply.
+
+    ``wait`` is in how many seconds it may, where it came too early; ``headers`` take the place of the one that says so.
+    """
 
     def __init__(
-        self, status: int, message: str, *, code: str | None = None, param: str | None = None, wait: float = 1.0
+        self,
+        status: int,
+        message: str,
+        *,
+        code: str | None = None,
+        param: str | None = None,
+        wait: float = 1.0,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         kind = "invalid_request_error" if status < 429 else "rate_limit_error" if status == 429 else "server_error"
-        self.status, self.headers = status, {"Retry-After": str(math.ceil(wait))} if status == 429 else {}
+        early = {"Retry-After": str(math.ceil(wait))} if status == 429 else {}
+        self.status, self.headers = status, early if headers is None else dict(headers)
         self.body = ErrorBody(error=Problem(message=message, type=kind, param=param, code=code)).model_dump()
 
 
@@ -41,11 +55,13 @@ def failed() -> RefusalError:
     return RefusalError(503, "the model has failed; the server must be started again")
 
 
-def no_model(there: Iterable[str]) -> RefusalError:
-    """What is said of a model that is not served."""
-    return RefusalError(
-        404, f"no such model here; there are: {', '.join(there)}", code="model_not_found", param="model"
-    )
+def find_served(there: Mapping[str, T], name: str) -> T:
+    """What is there by the name of the model that a request names; a refusal if that is not served."""
+    if name not in there:
+        raise RefusalError(
+            404, f"no such model here; there are: {', '.join(there)}", code="model_not_found", param="model"
+        )
+    return there[name]
 
 
 def full() -> RefusalError:

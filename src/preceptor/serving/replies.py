@@ -3,7 +3,7 @@
 import asyncio
 import json
 import secrets
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from time import time
 from typing import Any, TypeVar
@@ -13,17 +13,10 @@ from fastapi.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from preceptor.serving.logprobs import TokenLog
-from preceptor.serving.refusals import RefusalError, failed, no_model
-from preceptor.serving.worker import BrokenError, Chosen, Job, Piece, Worker
+from preceptor.serving.refusals import RefusalError, failed
+from preceptor.serving.worker import BrokenError, Chosen, Job, Piece
 
 T = TypeVar("T")
-
-
-def find_worker(workers: Mapping[str, Worker], name: str) -> Worker:
-    """The worker of the model that a request names."""
-    if name not in workers:
-        raise no_model(workers)
-    return workers[name]
 
 
 class Reply:

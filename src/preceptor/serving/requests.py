@@ -50,17 +50,19 @@ Prompt = Annotated[
 ]
 
 
-class _Strict(BaseModel):
+class Strict(BaseModel):
+    """What a body, or a part of one, may say: nothing else, and every value of the kind that is written here."""
+
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
-class StreamOptions(_Strict):
+class StreamOptions(Strict):
     """What a stream ends with."""
 
     include_usage: bool = False
 
 
-class TextRequest(_Strict):
+class TextRequest(Strict):
     """What every request for text may say, with the names and defaults of OpenAI's API; ``top_k`` is ours."""
 
     model: str

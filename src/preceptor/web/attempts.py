@@ -1,4 +1,7 @@
-"""How often a secret may be guessed. Kept in memory: a restart forgets, and each server process counts its own."""
+"""How often somebody may do a thing, such as guess a secret or judge replies.
+
+Kept in memory: a restart forgets, and each server process counts its own.
+"""
 
 from collections import OrderedDict
 from collections.abc import Callable

@@ -30,6 +30,7 @@ CODES = {
     500: "internal",
     503: "busy",
 }
+STATUSES: dict[type[InputError], int] = {NotFoundError: 404, ForbiddenError: 403, StaleError: 409}
 MESSAGES = {404: "there is no such page or route", 405: "this route has no such method"}
 MAX_MESSAGE = 500
 
@@ -60,6 +61,11 @@ class ProblemError(Exception):
         self.headers = dict(headers or {})
 
 
+def status_of(error: InputError) -> int:
+    """The status of what the service layer says no to."""
+    return next((status for kind, status in STATUSES.items() if isinstance(error, kind)), 422)
+
+
 def problem_response(problem: ProblemError) -> JSONResponse:
     """The answer that stands for a problem."""
     message = " ".join(problem.message.split())
@@ -88,8 +94,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(InputError)
     async def _refused(_: Request, error: InputError) -> JSONResponse:
-        status = 404 if isinstance(error, NotFoundError) else 403 if isinstance(error, ForbiddenError) else 422
-        return problem_response(ProblemError(409 if isinstance(error, StaleError) else status, str(error)))
+        return problem_response(ProblemError(status_of(error), str(error)))
 
     @app.exception_handler(RequestValidationError)
     async def _invalid(_: Request, error: RequestValidationError) -> JSONResponse:

@@ -107,3 +107,8 @@ def digest(parts: Iterable[str]) -> bytes:
     as such.
     """
     return hashlib.blake2b("\x1f".join(parts).encode(), digest_size=16).digest()
+
+
+def key_digest(key: Iterable[tuple[str, str]]) -> bytes:
+    """:func:`digest` of a :func:`prompt_key`: what the index of an import has of a prompt's words."""
+    return digest(part for turn in key for part in turn)

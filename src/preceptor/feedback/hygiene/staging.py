@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from preceptor.errors import InputError
 from preceptor.feedback.hygiene.pii.scanner import EXTRA
-from preceptor.feedback.hygiene.rules import cap_draw, digest, prompt_key, prompt_prefix
+from preceptor.feedback.hygiene.rules import cap_draw, digest, key_digest, prompt_key, prompt_prefix
 from preceptor.feedback.readers.places import Place
 from preceptor.feedback.schema import Prompt
 
@@ -221,7 +221,7 @@ class _Rows:
             place.is_row,
             prompt.id,
             prompt.user,
-            digest(part for turn in prompt_key(prompt) for part in turn),
+            key_digest(prompt_key(prompt)),
             None if prefix is None else digest(prefix),
             cap_draw(prompt, seed).to_bytes(16, "big"),
             self._texts.add(record),

@@ -135,11 +135,12 @@ class Front:
         if wait:
             words = f"too many wrong keys; try again in {math.ceil(wait)} s"
             raise RefusalError(429, words, code="too_many_wrong_keys", wait=wait)
-        refusal = RefusalError(
-            401, "give a valid API key, as the header Authorization: Bearer KEY", code="invalid_api_key"
+        raise RefusalError(
+            401,
+            "give a valid API key, as the header Authorization: Bearer KEY",
+            code="invalid_api_key",
+            headers={"WWW-Authenticate": "Bearer"},
         )
-        refusal.headers = {"WWW-Authenticate": "Bearer"}
-        raise refusal
 
 
 def _from_here(scope: Scope, headers: Headers) -> bool:

@@ -63,11 +63,8 @@ class Limits:
         if use is None or use.key != key:  # new, or its line was changed
             use = self._uses[key.name] = _Use(key, self._clock)
         if key.at_once is not None and use.running >= key.at_once:
-            refusal = RefusalError(
-                429, f"the key {key.name} has {key.at_once} requests under way, and no more at once", code="at_once"
-            )
-            refusal.headers = {}  # nobody knows when one of them ends
-            raise refusal
+            words = f"the key {key.name} has {key.at_once} requests under way, and no more at once"
+            raise RefusalError(429, words, code="at_once", headers={})  # nobody knows when one of them ends
         waits = {
             "requests_per_minute": use.requests.wait(1) if use.requests else 0.0,
             "tokens_per_minute": use.tokens.wait(1) if use.tokens else 0.0,

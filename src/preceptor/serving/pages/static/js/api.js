@@ -49,10 +49,7 @@ export const consentText = async (language) => (await call(`/v1/feedback/consent
 export const withdraw = () => call("/v1/feedback/consent", { method: "DELETE" });
 
 /** Tell the server: consent, thumbs, comparisons or demonstrations. */
-export async function tell(what, body) {
-  const headers = { "Content-Type": "application/json" };
-  return (await call(`/v1/feedback/${what}`, { method: "POST", headers, body: JSON.stringify(body) })).json();
-}
+export const tell = (what, body) => post(`/v1/feedback/${what}`, body);
 
 /**
  * A reply, in pieces as they come. Ends with the reason why the model ended, the reply's id, and whether it is kept.
