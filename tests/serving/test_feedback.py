@@ -1,11 +1,14 @@
 """What the server keeps of chats: nothing without consent, and of replies only what it said itself."""
 
+import asyncio
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy.exc import IntegrityError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.testclient import TestClient
 
 from preceptor.feedback.store import Store, open_store
@@ -13,9 +16,10 @@ from preceptor.feedback.store.chats import Said
 from preceptor.feedback.store.judged import read_demonstrations, read_prompts, read_rankings, read_ratings
 from preceptor.feedback.store.published import publish
 from preceptor.models.transformer import Transformer
-from preceptor.serving import collecting
+from preceptor.serving import collecting, feedback
 from preceptor.serving.api import create_app
 from preceptor.serving.collecting import Replies
+from preceptor.serving.refusals import RefusalError
 from preceptor.serving.worker import Worker
 from preceptor.text.conversation import Message
 from preceptor.text.tokenizer import Tokenizer
@@ -191,3 +195,22 @@ def test_what_was_said_to_her_is_forgotten_with_her() -> None:
         replies.add(Said(user, 0, user, "m", (Message(role="user", content="hello"),), "hi"))
     replies.forget("ann")
     assert replies.find("ann", 0) is None and replies.find("bob", 0) is not None
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (OperationalError("select", {}, Exception("locked")), 503),
+        (InterfaceError("select", {}, Exception("gone")), 503),
+        (PoolTimeout(), 503),
+        (IntegrityError("insert", {}, Exception("twice")), None),  # a mistake of ours, which no second try mends
+    ],
+)
+def test_a_store_that_is_away_asks_for_another_try(error: Exception, status: int | None) -> None:
+    def fail() -> None:
+        raise error
+
+    with pytest.raises(RefusalError if status else IntegrityError) as caught:
+        asyncio.run(feedback._answer(fail))
+    if status:
+        assert isinstance(caught.value, RefusalError) and caught.value.status == status

@@ -7,11 +7,11 @@ from typing import Any, Literal, TypeVar
 
 from fastapi import APIRouter, FastAPI, Request
 from pydantic import BaseModel, Field
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from preceptor.errors import InputError
-from preceptor.feedback.app.errors import status_of
+from preceptor.feedback.app.errors import may_pass, status_of
 from preceptor.feedback.store import Store
 from preceptor.feedback.store.chats import Kept, Said, Thumb, compare, demonstrate, rate
 from preceptor.feedback.store.participants import TEXT, Consent, agree, find_consent, withdraw_consent
@@ -181,5 +181,7 @@ async def _answer(work: Callable[[], T]) -> T:
         return await to_thread(work)
     except InputError as error:
         raise RefusalError(status_of(error), str(error)) from None
-    except (OperationalError, PoolTimeout):
+    except (DBAPIError, PoolTimeout) as error:
+        if not may_pass(error):
+            raise
         raise RefusalError(503, "the store is busy; try again shortly") from None

@@ -111,7 +111,7 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(DBAPIError)
     @app.exception_handler(PoolTimeout)
     async def _database(_: Request, error: Exception) -> JSONResponse:
-        if isinstance(error, DBAPIError) and not _passing(error):
+        if not may_pass(error):
             raise error
         return problem_response(
             ProblemError(503, "the database is busy; try again shortly", headers={"Retry-After": "2"})
@@ -125,8 +125,10 @@ def install(app: FastAPI) -> None:
         )
 
 
-def _passing(error: DBAPIError) -> bool:
-    """Whether trying again may help: the database is locked, restarting, or gave up on a deadlock."""
+def may_pass(error: Exception) -> bool:
+    """Whether trying again may help: the database is locked, restarting, or gave up on a deadlock; or all are taken."""
+    if not isinstance(error, DBAPIError):
+        return isinstance(error, PoolTimeout)
     return type(error).__name__ in ("OperationalError", "InterfaceError") or error.connection_invalidated
 
 
