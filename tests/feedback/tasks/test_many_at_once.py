@@ -25,6 +25,7 @@ from preceptor.feedback.tasks import (
     release,
     submit,
 )
+from preceptor.feedback.tasks import next as handing_out
 
 from .working import got, ranked
 
@@ -100,6 +101,28 @@ def test_two_browsers_of_one_person_hold_one_task(
 
     held = at_once([open_page] * 8)
     assert len(set(held)) == 1
+    with store.reading() as connection:
+        assert connection.execute(select(func.sum(Item.taken))).scalar() == 1
+
+
+def test_a_look_that_another_browser_overtook_takes_no_second_slot(
+    store: Store, sample: Callable[..., Sample], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What PostgreSQL may do by itself, made sure of: the item was found before the other browser revived it."""
+    create_queue(store, "q", "ranking", overlap=9)
+    add_samples(store, "q", [sample("p0", "a", "b")])
+    person = create_person(store, "ann").id
+    release(store, person, got(store, person).assignment)
+    places = handing_out._places(store, person, None)
+    with store.writing() as connection:
+        found = handing_out._find(connection, person, places[0].id, [handing_out._AGAIN])
+    mine = got(store, person)
+    looks = iter([places])
+    look, find = handing_out._places, handing_out._find
+    finds = iter([found])
+    monkeypatch.setattr(handing_out, "_places", lambda *asked: next(looks, None) or look(*asked))
+    monkeypatch.setattr(handing_out, "_find", lambda *asked: next(finds, None) or find(*asked))
+    assert got(store, person).assignment == mine.assignment
     with store.reading() as connection:
         assert connection.execute(select(func.sum(Item.taken))).scalar() == 1
 

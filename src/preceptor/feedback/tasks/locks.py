@@ -19,6 +19,7 @@ MAX_DRAFT = 1_000_000  # characters of JSON
 MAX_NOTE = 10_000
 MAX_SECONDS = 30 * 86400.0
 SETTLED = ("done", "skipped", "withdrawn")
+LET_GO = ("released", "expired")  # the same person may have it again
 
 
 def extend(store: Store, person_id: int, assignment: str) -> datetime:
@@ -150,7 +151,7 @@ def owned(connection: Connection, person_id: int, assignment: str) -> Any:
 
 def retake(connection: Connection, row: Any) -> None:
     """Take the slot of a lapsed or released assignment again if it is free; :class:`StaleError` if it is not."""
-    if row.state not in ("released", "expired"):
+    if row.state not in LET_GO:
         return
     free = update(Item).where(Item.id == row.item_id, Item.taken < Item.overlap).values(taken=Item.taken + 1)
     if not connection.execute(free).rowcount:

@@ -29,7 +29,7 @@ from preceptor.feedback.store.tables import (
     StoredResponse,
 )
 from preceptor.feedback.store.words import findable
-from preceptor.feedback.tasks.locks import LIVE, free_expired
+from preceptor.feedback.tasks.locks import LET_GO, LIVE, free_expired
 from preceptor.feedback.tasks.shapes import Task, as_task
 from preceptor.feedback.tasks.view import task
 from preceptor.keyed import key_bits
@@ -111,7 +111,7 @@ def free_items(*, honeypots: bool, again: bool) -> Select[int]:
     """The free items of a ``queue`` for a ``person``, in no order; ``again``: also what she had and let go."""
     met = select(Assignment.item_id).where(Assignment.item_id == Item.id, Assignment.person_id == bindparam("person"))
     if again:
-        met = met.where(Assignment.state.not_in(("released", "expired")))
+        met = met.where(Assignment.state.not_in(LET_GO))
     own = select(ItemAuthor.item_id).where(ItemAuthor.item_id == Item.id, ItemAuthor.person_id == bindparam("person"))
     return select(Item.id).where(
         Item.queue_id == bindparam("queue"),
@@ -141,9 +141,15 @@ _PROMPT = (
     .outerjoin(StoredPrompt, StoredPrompt.id == Item.prompt_id)
     .where(Item.id == bindparam("item"))
 )
+# The state is asked for here again: PostgreSQL waits for the item's lock with what the query saw of the assignments
+# before, and another browser of hers may have revived this one meanwhile. Then a new one is tried, and refused.
 _LOCK_AGAIN = (
     update(Assignment)
-    .where(Assignment.item_id == bindparam("item"), Assignment.person_id == bindparam("person"))
+    .where(
+        Assignment.item_id == bindparam("item"),
+        Assignment.person_id == bindparam("person"),
+        Assignment.state.in_(LET_GO),
+    )
     .values(
         state="locked",
         guideline_version=bindparam("version"),
