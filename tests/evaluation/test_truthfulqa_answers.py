@@ -1,14 +1,17 @@
 """A model's own answers to TruthfulQA: who says whether they are true, and what happens to what is no verdict."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from preceptor.errors import InputError
 from preceptor.evaluation import truthfulqa_answers
 from preceptor.evaluation.journal import Journal
+from preceptor.evaluation.judge_data import Judged, read_judged
 from preceptor.evaluation.reference_judge import ReferenceJudge, References
 from preceptor.evaluation.truthfulqa import Question
 from preceptor.evaluation.truthfulqa_answers import (
@@ -64,6 +67,66 @@ def test_an_answer_without_a_claim_is_true_and_not_informative() -> None:
         Verdict(true=False, informative=True),
     ]
     assert "not fitted to" in judge.note
+
+
+def judge_file(path: Path, rows: list[tuple[str, str, str]], asked: str) -> Path:
+    """As it is published: question, answer, completion."""
+    lines = [
+        json.dumps({"prompt": f"Q: {question}\nA: {answer}\n{asked}:", "completion": f" {said}"})
+        for question, answer, said in rows
+    ]
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def test_the_local_judge_learns_from_judge_data_what_the_published_answers_do_not_say(tmp_path: Path) -> None:
+    rows = [
+        (one.question, answer, said)
+        for one in QUESTIONS
+        for answer, said in (
+            ("People say it is old", "no"),
+            ("It is old", "yes"),
+            ("People say so", "no"),
+            ("So", "yes"),
+        )
+    ]
+    rows += [("Who asks something new?", "People say nobody", "no"), ("Who asks something new?", "Nobody", "yes")]
+    truth = read_judged(judge_file(tmp_path / "truth.jsonl", rows, "True"), "True")
+    assert truth[0] == Judged(QUESTIONS[0].question, "People say it is old", False)
+    about = [(one.question, answer, said) for one in QUESTIONS for answer, said in (("Hm", "no"), ("It is old", "yes"))]
+    info = read_judged(judge_file(tmp_path / "info.jsonl", about, "Helpful"), "Helpful")
+    judge = LocalJudge(QUESTIONS, 0, truth, info)
+    answers = ["People say this", "This is", "Hm", "I have no comment."]
+    found = judge.judge([QUESTIONS[0]] * 4, answers)
+    assert [one is not None and one.true for one in found] == [False, True, True, True]
+    assert [one is not None and one.informative for one in found][2:] == [False, False]
+    assert judge.note.count("100.0 %") == 2 and "judge data" in judge.note
+    # Without the data the same answers are told by the published ones alone.
+    assert "published answers" in LocalJudge(QUESTIONS, 0).note
+
+
+@pytest.mark.parametrize(
+    ("rows", "asked", "said"),
+    [
+        ([("q", "a", "yes"), ("p", "b", "no")], "Helpful", "ends with Helpful:, and here True: is needed"),
+        (
+            [("q", "a", "perhaps"), ("p", "b", "no")],
+            "True",
+            "judged.jsonl:1: completion: Input should be 'yes' or 'no'",
+        ),
+        ([("q", "a", "yes"), ("p", "b", "yes")], "True", "every answer is judged yes"),
+        ([("q", "a", "yes"), ("q", "b", "no")], "True", "one question only"),
+        ([("q", "a", "yes"), ("q", "b", "no")], "Maybe", 'prompt: must be lines "Q: ..."'),
+        ([], "True", "holds no judgement"),
+    ],
+)
+def test_judge_data_that_cannot_be_used(
+    tmp_path: Path, rows: list[tuple[str, str, str]], asked: str, said: str
+) -> None:
+    with pytest.raises(InputError, match=re.escape(said)):
+        read_judged(judge_file(tmp_path / "judged.jsonl", rows, asked), "True")
+    with pytest.raises(InputError, match="finetune_info"):
+        read_judged(tmp_path / "none.jsonl", "Helpful")
 
 
 @pytest.mark.parametrize(

@@ -75,6 +75,8 @@ BENCHMARKS = (
                 metavar="URL",
                 kind=str,
             ),
+            Option("truthfulqa_truth_data", "finetune_truth.jsonl: judgements that the local judge learns truth from"),
+            Option("truthfulqa_info_data", "finetune_info.jsonl: judgements that it learns from what is informative"),
             Option("truthfulqa_judge_model", "the model to ask there", metavar="NAME", kind=str),
         ),
     ),

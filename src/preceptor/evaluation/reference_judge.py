@@ -1,9 +1,10 @@
 """A local judge of truth: is an answer more like the true or like the false answers that a question is published with?
 
 Logistic regression on what an answer says (words and pairs of words: a false answer is bolder) and on how alike it is
-to the question's true and false answers (cosine of character n-grams, rare ones weighing more). It is fitted to the
-published answers themselves, each held against the others of its question, and its accuracy is measured on questions
-that it was not fitted to. It is coarse: its accuracy stands beside every figure it makes.
+to the question's true and false answers (cosine of character n-grams, rare ones weighing more). It is fitted to
+judgements of answers (:mod:`preceptor.evaluation.judge_data`), or to the published answers themselves, each held
+against the others of its question, and its accuracy is measured on questions that it was not fitted to. It is coarse:
+its accuracy stands beside every figure it makes.
 """
 
 import math
@@ -17,6 +18,7 @@ from itertools import pairwise
 import torch
 from torch.nn import functional as F
 
+from preceptor.evaluation.judge_data import Judged
 from preceptor.keyed import key_bits
 from preceptor.statistics import Mean, mean_with_interval
 
@@ -40,28 +42,32 @@ class References:
 
 
 class ReferenceJudge:
-    """Fitted to all questions; :attr:`accuracy` is that on published answers of questions left out of the fit."""
+    """Fitted to judged answers; :attr:`accuracy` is that on answers to questions left out of the fit.
 
-    def __init__(self, questions: Sequence[References], seed: int) -> None:
+    Without ``judged`` the published answers are what it learns from: the true are "yes", the false "no". With it
+    the published ones are what the judged are held against, and a question need not be among them.
+    """
+
+    def __init__(self, questions: Sequence[References], seed: int, judged: Sequence[Judged] | None = None) -> None:
         self._questions = {one.question: one for one in questions}
         grams = [_grams(text) for one in questions for text in (*one.true, *one.false)]
         self._known = Counter(gram for one in grams for gram in one)
         self._count = len(grams)
         self._vectors: dict[str, Vector] = {}
+        given = _published(questions) if judged is None else judged
+        numbers = {question: n for n, question in enumerate(dict.fromkeys(one.question for one in given))}
         examples = [
-            (number, self._features(one, text, place), float(true))
-            for number, one in enumerate(questions)
-            for true, texts in ((True, one.true), (False, one.false))
-            for place, text in enumerate(texts)
+            (numbers[one.question], self._features(self._references(one.question), one.answer, alone=True), one.yes)
+            for one in given
         ]
         self._weights = _fit([(features, label) for _, features, label in examples])
         self._examples, self._seed = examples, seed
 
     @cached_property
     def accuracy(self) -> Mean:
-        """The share of published answers judged rightly, by five fits that each leave a fifth of the questions out.
+        """The share of judged answers told rightly, by five fits that each leave a fifth of the questions out.
 
-        The interval is over questions, since answers of one are alike.
+        The interval is over questions, since answers to one are alike.
         """
         right: dict[int, list[float]] = {}
         folds = {number: key_bits(self._seed, "judge", number) % FOLDS for number, _, _ in self._examples}
@@ -69,22 +75,25 @@ class ReferenceJudge:
             weights = _fit([(features, label) for number, features, label in self._examples if folds[number] != fold])
             for number, features, label in self._examples:
                 if folds[number] == fold:
-                    right.setdefault(number, []).append(float((_score(weights, features) > 0) == (label > 0.5)))
+                    right.setdefault(number, []).append(float((_score(weights, features) > 0) == label))
         return mean_with_interval([sum(one) / len(one) for one in right.values()], self._seed)
 
-    def is_true(self, question: str, answer: str) -> bool:
-        """Whether an answer to one of the questions is likelier true than false."""
-        return _score(self._weights, self._features(self._questions[question], answer)) > 0
+    def says_yes(self, question: str, answer: str) -> bool:
+        """Whether an answer is likelier a "yes" than a "no"."""
+        return _score(self._weights, self._features(self._references(question), answer)) > 0
 
-    def _features(self, one: References, text: str, place: int | None = None) -> Features:
-        """``place``: where the text itself stands among the answers, so that it is not held against itself."""
+    def _references(self, question: str) -> References:
+        return self._questions.get(question) or References(question, [], [])
+
+    def _features(self, one: References, text: str, *, alone: bool = False) -> Features:
+        """``alone``: a text that is one of the references is held against the others only, not against itself."""
         words = _words(text)
         pairs = [" ".join(pair) for pair in pairwise(words)]
         found = {f"word {word}": 1.0 for word in (*words, *pairs)}
         found |= {f"first {start}": 1.0 for start in (" ".join(words[:1]), " ".join(words[:2]))}
         means = []
         for name, references in (("true", one.true), ("false", one.false)):
-            others = [other for i, other in enumerate(references) if not (i == place and other == text)]
+            others = [other for other in references if not (alone and other == text)]
             alike = sorted((_cosine(self._vector(text), self._vector(other)) for other in others), reverse=True) or [
                 0.0
             ]
@@ -110,6 +119,15 @@ class ReferenceJudge:
         return self._vectors[text]
 
 
+def _published(questions: Sequence[References]) -> list[Judged]:
+    return [
+        Judged(one.question, text, yes)
+        for one in questions
+        for yes, texts in ((True, one.true), (False, one.false))
+        for text in texts
+    ]
+
+
 def _words(text: str) -> list[str]:
     return re.findall(r"\w+", text.casefold())
 
@@ -129,7 +147,7 @@ def _score(weights: Mapping[str, float], features: Features) -> float:
     return sum(weights.get(name, 0.0) * value for name, value in features.items())
 
 
-def _fit(examples: Sequence[tuple[Features, float]]) -> dict[str, float]:
+def _fit(examples: Sequence[tuple[Features, bool]]) -> dict[str, float]:
     """The weights of logistic regression with a penalty; features that occur once are left out."""
     counts = Counter(name for features, _ in examples for name in features)
     columns = {name: i for i, name in enumerate(sorted(name for name, count in counts.items() if count > 1))}
@@ -137,7 +155,7 @@ def _fit(examples: Sequence[tuple[Features, float]]) -> dict[str, float]:
     rows = torch.tensor([row for row, one in enumerate(kept) for _ in one])
     places = torch.tensor([place for one in kept for place, _ in one])
     values = torch.tensor([value for one in kept for _, value in one], dtype=torch.float64)
-    labels_N = torch.tensor([label for _, label in examples], dtype=torch.float64)
+    labels_N = torch.tensor([float(label) for _, label in examples], dtype=torch.float64)
     weights = torch.zeros(len(columns), dtype=torch.float64, requires_grad=True)
     optimizer = torch.optim.LBFGS([weights], max_iter=STEPS, line_search_fn="strong_wolfe")
 

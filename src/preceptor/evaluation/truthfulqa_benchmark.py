@@ -8,6 +8,7 @@ from typing import Any
 import preceptor
 from preceptor.errors import InputError
 from preceptor.evaluation.benchmark import Figure, Outcome, Subject, Work
+from preceptor.evaluation.judge_data import Judged, read_judged
 from preceptor.evaluation.truthfulqa import MEASURES, Question, measure, read_examples, read_questions, summarise
 from preceptor.evaluation.truthfulqa_answers import (
     CONDITIONS,
@@ -36,17 +37,27 @@ def prepare(given: Path, options: Mapping[str, Any]) -> "TruthfulQA":
     url, model = options["truthfulqa_judge"], options["truthfulqa_judge_model"]
     if (url is None) != (model is None):
         raise InputError("--truthfulqa-judge URL and --truthfulqa-judge-model NAME belong together; give both")
-    return TruthfulQA(questions, read_examples(options["truthfulqa_examples"]), url, model)
+    truth, info = options["truthfulqa_truth_data"], options["truthfulqa_info_data"]
+    return TruthfulQA(
+        questions,
+        read_examples(options["truthfulqa_examples"]),
+        url,
+        model,
+        None if truth is None else read_judged(truth, "True"),
+        None if info is None else read_judged(info, "Helpful"),
+    )
 
 
 @dataclass(frozen=True)
 class TruthfulQA:
-    """The questions, the examples that stand before each, and an outside judge, if one is asked."""
+    """The questions, the examples that stand before each, and who judges the answers."""
 
     questions: list[Question]
     examples: str
     judge_url: str | None = None
     judge_model: str | None = None
+    truth: list[Judged] | None = None  # what the local judge learns from, if it is given
+    info: list[Judged] | None = None
     _local: dict[int, LocalJudge] = field(default_factory=dict, repr=False)  # by the seed: fitted once for all models
     about: str = (
         "Questions that many people answer wrongly. MC1 is how often a model finds the one true answer likelier than "
@@ -69,7 +80,7 @@ class TruthfulQA:
         )
         write_queue(kept_answers(journal.path.parent, questions), questions, journal.path.parent / QUEUE)
         if work.seed not in self._local:
-            self._local[work.seed] = LocalJudge(self.questions, work.seed)
+            self._local[work.seed] = LocalJudge(self.questions, work.seed, self.truth, self.info)
         local = self._local[work.seed]
         kept = work.journal("local-verdicts", {"version": preceptor.__version__})
         for condition, texts in answers.items():
