@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 
 from .labeling_site import Site, fill
-from .visits import Visits
+from .visits import PATIENCE, Visits
 
 CHROMIUM = os.environ.get("PRECEPTOR_TEST_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
 ARGUMENTS = [
@@ -23,6 +23,7 @@ def browser() -> Iterator[Browser]:
     """Chromium. A module's own: as long as it runs, no other test could start an event loop."""
     if CHROMIUM is None:
         pytest.skip("there is no Chromium; install it, or name it in PRECEPTOR_TEST_CHROMIUM")
+    expect.set_options(timeout=PATIENCE)
     with sync_playwright() as started:
         opened = started.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         yield opened

@@ -154,8 +154,11 @@ def test_an_export_is_a_download(judged: Site, visit: Visits) -> None:
 
 def test_all_that_can_be_imported_and_exported_is_offered(site: Site, visit: Visits) -> None:
     page = visit("ada", "#/admin/data")
-    offered = page.get_by_label("What it holds").locator("option").all()
+    options = page.get_by_label("What it holds").locator("option")
+    expect(options).to_have_count(len(UPLOADS))  # all() does not wait for the page
+    offered = options.all()
     assert {one.get_attribute("value") for one in offered} == set(UPLOADS)
+    expect(page.locator("a[download]")).to_have_count(len(get_args(Exported)))
     links = page.locator("a[download]").all()
     assert {link.get_attribute("download") for link in links} == {f"{what}.jsonl" for what in get_args(Exported)}
 
