@@ -30,7 +30,8 @@ def prepare(given: str, options: Mapping[str, Any]) -> "Tasks":
     unknown = [name for name in names if name not in manager.all_tasks]
     if unknown or not names:
         raise InputError(
-            f"--tasks {given}: the harness knows no task {unknown[0] if unknown else given!r}; see --tasks"
+            f"--tasks {given}: the harness knows no task {unknown[0] if unknown else given!r}; "
+            "its documentation lists them"
         )
     return Tasks(names, manager)
 
