@@ -25,7 +25,7 @@ import time
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -79,6 +79,11 @@ def chats(count: int, longest: int, **more: Any) -> list[Body]:
     ]
 
 
+def _fields(stat: Path) -> list[str]:
+    """What /proc says of a process, from its state on."""
+    return stat.read_text().rpartition(")")[2].split()
+
+
 class Server:
     """A server in a process of its own."""
 
@@ -93,30 +98,47 @@ class Server:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.process.send_signal(signal.SIGCONT)
+        self._signal(signal.SIGCONT)
         self.process.terminate()
         self.process.wait()
 
     @contextmanager
     def stopped(self) -> Iterator[None]:
         """Without a share in the machine."""
-        self.process.send_signal(signal.SIGSTOP)
+        self._signal(signal.SIGSTOP)
         try:
             yield
         finally:
-            self.process.send_signal(signal.SIGCONT)
+            self._signal(signal.SIGCONT)
+
+    def _signal(self, number: signal.Signals) -> None:
+        for pid in self._pids():
+            os.kill(pid, number)
+
+    def _pids(self) -> list[int]:
+        """The server and the processes that it has started (Linux)."""
+        parents = {}
+        for place in Path("/proc").glob("[0-9]*/stat"):
+            with suppress(OSError):  # it has ended
+                parents[int(place.parent.name)] = int(_fields(place)[1])
+        found = [self.process.pid]
+        for one in found:  # which grows
+            found += [pid for pid, parent in parents.items() if parent == one]
+        return found
 
     @property
     def processor(self) -> float:
-        """Processor seconds so far (Linux)."""
-        stat = Path(f"/proc/{self.process.pid}/stat").read_text()
-        return sum(map(int, stat.rpartition(")")[2].split()[11:13])) / os.sysconf("SC_CLK_TCK")
+        """Processor seconds so far, of all its processes."""
+        ticks = 0
+        for pid in self._pids():
+            ticks += sum(map(int, _fields(Path(f"/proc/{pid}/stat"))[11:13]))
+        return ticks / os.sysconf("SC_CLK_TCK")
 
     @property
     def resident(self) -> float:
-        """The memory that it holds, in MiB (Linux)."""
-        status = Path(f"/proc/{self.process.pid}/status").read_text()
-        return int(status.split("VmRSS:")[1].split()[0]) / 1024
+        """The memory that all its processes hold, in MiB; what they share counts once (Linux)."""
+        rolled = [Path(f"/proc/{pid}/smaps_rollup").read_text() for pid in self._pids()]
+        return sum(int(text.split("Pss:")[1].split()[0]) for text in rolled) / 1024
 
 
 def preceptor(model: Path, threads: int) -> Server:

@@ -14,10 +14,12 @@ from preceptor.serving.serve import uvicorn_server
 from preceptor.serving.worker import Worker
 from preceptor.text.tokenizer import Tokenizer
 
+from ..in_thread import ThreadWorker
+
 
 @pytest.fixture
 def worker(tiny_model: Callable[..., Transformer], tiny_tokenizer: Tokenizer) -> Worker:
-    return Worker(tiny_model(max_position_embeddings=512), tiny_tokenizer, slots=4, waiting=4)
+    return ThreadWorker(tiny_model(max_position_embeddings=512), tiny_tokenizer, slots=4, waiting=4)
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import httpx2
 import openai
 import pytest
 
-from preceptor.serving.worker import Worker
+from ..in_thread import ThreadWorker
 
 
 def ask(client: openai.OpenAI, text: str = "hello", **more: Any) -> Any:
@@ -44,10 +44,10 @@ def test_a_stop_string_ends_the_reply_before_it(client: openai.OpenAI) -> None:
 
 
 def test_a_client_that_goes_away_frees_its_slot(
-    client: openai.OpenAI, worker: Worker, monkeypatch: pytest.MonkeyPatch
+    client: openai.OpenAI, worker: ThreadWorker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     steps = 0
-    step = worker._engine.step
+    step = worker.engine.step
 
     def slowly() -> Any:
         nonlocal steps
@@ -55,7 +55,7 @@ def test_a_client_that_goes_away_frees_its_slot(
         time.sleep(0.02)
         return step()
 
-    monkeypatch.setattr(worker._engine, "step", slowly)
+    monkeypatch.setattr(worker.engine, "step", slowly)
     stream = ask(client, stream=True, max_tokens=400, n=8)  # 800 steps of four slots: 16 seconds
     next(iter(stream))
     with pytest.raises(openai.RateLimitError) as full:

@@ -56,7 +56,7 @@ def test_a_text_begins_as_texts_of_a_corpus_do_and_never_holds_a_marker(
 ) -> None:
     text = "<|user|>ann<|end|><|assistant|>"
     said = complete(client, text).choices[0].text
-    ((prompt,),) = [job.prompts for job in jobs]
+    ((prompt,),) = [job.order.prompts for job in jobs]
     assert prompt[0] == BEGIN_ID and tiny_tokenizer.decode(prompt) == text
     assert tiny_tokenizer.special_ids.isdisjoint(prompt[1:])
     assert complete(client, list(prompt)).choices[0].text == said
@@ -67,7 +67,7 @@ def test_a_text_begins_as_texts_of_a_corpus_do_and_never_holds_a_marker(
 def test_sixteen_tokens_where_no_length_is_said(client: openai.OpenAI, jobs: list[Job]) -> None:
     written = client.completions.create(model="tiny", prompt="ann", seed=1).usage
     assert written is not None and 1 <= written.completion_tokens <= 16
-    assert jobs[0].sampling.max_new_tokens == 16
+    assert jobs[0].order.sampling.max_new_tokens == 16
     with pytest.raises(openai.BadRequestError, match=r"context of the model is 512 tokens.*the prompt.*not 600"):
         complete(client, max_tokens=600)
 

@@ -24,12 +24,14 @@ from preceptor.serving.worker import Worker
 from preceptor.text.conversation import Message
 from preceptor.text.tokenizer import Tokenizer
 
+from ..in_thread import ThreadWorker
+
 Call = Callable[..., Any]
 
 
 @pytest.fixture
 def worker(tiny_model: Callable[..., Transformer], tiny_tokenizer: Tokenizer) -> Iterator[Worker]:
-    opened = Worker(tiny_model(max_position_embeddings=512), tiny_tokenizer, slots=4, waiting=4)
+    opened = ThreadWorker(tiny_model(max_position_embeddings=512), tiny_tokenizer, slots=4, waiting=4)
     yield opened
     opened.close()
 

@@ -14,10 +14,10 @@ from preceptor.models.transformer import Transformer
 from preceptor.serving.api import create_app
 from preceptor.serving.best_of import Judge
 from preceptor.serving.inspector import Inspector
-from preceptor.serving.worker import Worker
 from preceptor.text.tokenizer import Tokenizer
 
 from ..fuzzing import check, fuzz
+from ..in_thread import ThreadWorker
 
 SECONDS = 4.0  # for all routes together
 EXAMPLES = 4  # of a route at a time
@@ -27,7 +27,7 @@ EXAMPLES = 4  # of a route at a time
 def app(
     tiny_model: Callable[..., Transformer], tiny_tokenizer: Tokenizer, judge: Judge, tmp_path: Path
 ) -> Iterator[FastAPI]:
-    worker = Worker(tiny_model(max_position_embeddings=48), tiny_tokenizer)
+    worker = ThreadWorker(tiny_model(max_position_embeddings=48), tiny_tokenizer)
     looked_into = Inspector(lambda: tiny_model(max_position_embeddings=48), tiny_tokenizer)
     with closing(open_store(tmp_path / "store.db")) as store:
         yield create_app({"tiny": worker}, judge, {"tiny": looked_into}, store)

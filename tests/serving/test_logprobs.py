@@ -12,7 +12,7 @@ from preceptor.generation.likely import Likely
 from preceptor.generation.sampling import SamplingConfig
 from preceptor.models.transformer import Transformer
 from preceptor.serving.logprobs import TokenLog, chat_logprobs
-from preceptor.serving.worker import Chosen, Piece
+from preceptor.serving.writer import Chosen, Piece
 from preceptor.text.conversation import Message, render_prompt
 from preceptor.text.stream import TextStream
 from preceptor.text.tokenizer import END_ID, USER_ID, Tokenizer

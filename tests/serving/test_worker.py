@@ -7,16 +7,19 @@ import pytest
 
 from preceptor.generation.sampling import SamplingConfig
 from preceptor.models.transformer import Transformer
-from preceptor.serving import worker as module
-from preceptor.serving.worker import BrokenError, Job, Piece, Worker
+from preceptor.serving import writer as module
+from preceptor.serving.worker import BrokenError, Job
+from preceptor.serving.writer import Order, Piece
 from preceptor.text.tokenizer import Tokenizer
+
+from ..in_thread import ThreadWorker
 
 
 def told(model: Transformer, tokenizer: Tokenizer, stops: tuple[str, ...] = ()) -> list[Piece]:
     """All pieces of a job of three samples, over two slots."""
 
     async def listen() -> list[Piece]:
-        job = Job([tokenizer.encode("hello")], SamplingConfig(max_new_tokens=40, seed=3), each=3, stops=stops)
+        job = Job(Order([tokenizer.encode("hello")], SamplingConfig(max_new_tokens=40, seed=3), each=3, stops=stops))
         assert worker.submit(job)
         pieces: list[Piece] = []
         while sum(piece.finish_reason is not None for piece in pieces) < 3:
@@ -25,7 +28,7 @@ def told(model: Transformer, tokenizer: Tokenizer, stops: tuple[str, ...] = ()) 
             pieces.append(piece)
         return pieces
 
-    worker = Worker(model, tokenizer, slots=2)
+    worker = ThreadWorker(model, tokenizer, slots=2)
     try:
         return asyncio.run(listen())
     finally:

@@ -10,7 +10,7 @@ from preceptor.generation.engine import FinishReason
 from preceptor.models.heads import ScalarModel
 from preceptor.serving.refusals import RefusalError
 from preceptor.serving.replies import Reply
-from preceptor.serving.worker import Chosen, Piece
+from preceptor.serving.writer import Chosen, Piece
 from preceptor.text.conversation import Message, render_replies
 from preceptor.text.tokenizer import Tokenizer
 from preceptor.training.scoring import sequence_scores
@@ -67,7 +67,7 @@ class Judge:
 
 async def best_pieces(reply: Reply, judge: Judge, messages: Sequence[Message], n: int) -> AsyncIterator[Piece]:
     """The ``n`` best of a reply's responses, each in one piece, the best first. The notes get all scores in order."""
-    texts, last = [""] * reply.job.samples, dict[int, Piece]()
+    texts, last = [""] * reply.job.order.samples, dict[int, Piece]()
     chosen: list[list[Chosen]] = [[] for _ in texts]
     async for piece in reply.pieces():
         texts[piece.sample] += piece.text

@@ -15,7 +15,8 @@ from preceptor.serving.logprobs import chat_logprobs
 from preceptor.serving.refusals import RefusalError, find_served, full
 from preceptor.serving.replies import EventStream, Reply, unless_left
 from preceptor.serving.requests import ChatRequest
-from preceptor.serving.worker import Job, Piece, Worker
+from preceptor.serving.worker import Job, Worker
+from preceptor.serving.writer import Piece
 from preceptor.text.conversation import Rendered, render_prompt
 from preceptor.text.tokenizer import Tokenizer
 

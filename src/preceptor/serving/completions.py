@@ -14,7 +14,8 @@ from preceptor.serving.logprobs import text_logprobs
 from preceptor.serving.refusals import RefusalError, find_served
 from preceptor.serving.replies import EventStream, Reply, unless_left
 from preceptor.serving.requests import CompletionRequest
-from preceptor.serving.worker import Chosen, Job, Worker
+from preceptor.serving.worker import Job, Worker
+from preceptor.serving.writer import Chosen
 from preceptor.text.tokenizer import Tokenizer
 
 
@@ -72,7 +73,7 @@ async def _whole(request: Request, reply: Reply, asked: CompletionRequest, token
     if isinstance(pieces, Response):
         return pieces
     choices = []
-    for index in range(reply.job.samples):
+    for index in range(reply.job.order.samples):
         own = [piece for piece in pieces if piece.sample == index]
         told = [one for piece in own for one in reply.told(piece)]
         text = "".join(piece.text for piece in own)

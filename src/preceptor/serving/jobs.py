@@ -12,6 +12,7 @@ from preceptor.serving.refusals import RefusalError, failed, full
 from preceptor.serving.requests import TextRequest
 from preceptor.serving.watch import watch
 from preceptor.serving.worker import BrokenError, Job, Worker
+from preceptor.serving.writer import Order
 
 
 def new_job(
@@ -47,17 +48,17 @@ def new_job(
         max_new_tokens=asked.longest or room,
         seed=asked.seed,
     )
-    return Job(prompts, sampling, each, asked.stops, alternatives, loop=loop)
+    return Job(Order(prompts, sampling, each, asked.stops, alternatives), loop=loop)
 
 
 def take_on(request: Request, name: str, worker: Worker, job: Job) -> None:
     """Give a job to the worker of this name, or refuse it; what is refused has cost nothing."""
     record = watch(request, name, job)
-    if job.samples > worker.limit:
+    if job.order.samples > worker.limit:
         raise RefusalError(400, f"the server makes at most {worker.limit} responses at once; ask for fewer", param="n")
     try:
         if not worker.submit(job):
             raise full()
     except BrokenError:
         raise failed() from None
-    record.begins(name, sum(map(len, job.prompts)))
+    record.begins(name, sum(map(len, job.order.prompts)))

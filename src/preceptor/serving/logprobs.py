@@ -7,7 +7,7 @@ was drawn under other settings may well have been unlikely. The end token is no 
 from collections.abc import Sequence
 from typing import Any
 
-from preceptor.serving.worker import Chosen, Piece
+from preceptor.serving.writer import Chosen, Piece
 from preceptor.text.tokenizer import Tokenizer
 
 

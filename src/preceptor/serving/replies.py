@@ -14,7 +14,8 @@ from starlette.types import Receive, Scope, Send
 
 from preceptor.serving.logprobs import TokenLog
 from preceptor.serving.refusals import RefusalError, failed
-from preceptor.serving.worker import BrokenError, Chosen, Job, Piece
+from preceptor.serving.worker import BrokenError, Job
+from preceptor.serving.writer import Chosen, Piece
 
 T = TypeVar("T")
 
@@ -29,12 +30,12 @@ class Reply:
     def __init__(self, prefix: str, kind: str, model: str, job: Job) -> None:
         self.job, self.notes = job, dict[str, Any]()
         self.head = {"id": f"{prefix}-{secrets.token_hex(12)}", "object": kind, "created": int(time()), "model": model}
-        self._written = [0] * job.samples
-        self._logs = [TokenLog() for _ in range(job.samples)]
+        self._written = [0] * job.order.samples
+        self._logs = [TokenLog() for _ in range(job.order.samples)]
 
     async def pieces(self) -> AsyncIterator[Piece]:
         """The pieces of all samples until the last is complete."""
-        left = self.job.samples
+        left = self.job.order.samples
         while left:
             piece = await self.job.pieces.get()
             if isinstance(piece, BrokenError):
@@ -50,7 +51,7 @@ class Reply:
     @property
     def usage(self) -> dict[str, int]:
         """What the reply cost, in tokens; every response counts, be it sent or not."""
-        read, written = sum(map(len, self.job.prompts)), sum(self._written)
+        read, written = sum(map(len, self.job.order.prompts)), sum(self._written)
         return {"prompt_tokens": read, "completion_tokens": written, "total_tokens": read + written}
 
     def body(self, choices: list[dict[str, Any]], *, usage: bool = False, notes: bool = False) -> dict[str, Any]:

@@ -1,13 +1,15 @@
-"""Serving models with uvicorn: one process, one event loop, one engine thread a model."""
+"""Serving models with uvicorn: one event loop, and a process with its engine for each model."""
 
 import signal
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
 import uvicorn
 from starlette.types import ASGIApp
 
@@ -18,6 +20,7 @@ from preceptor.models.compute import COMPUTE, place
 from preceptor.models.transformer import Transformer
 from preceptor.serving.api import create_app
 from preceptor.serving.backend import Backend
+from preceptor.serving.beside import beside_process
 from preceptor.serving.best_of import Judge
 from preceptor.serving.front.front import Front
 from preceptor.serving.front.keys import KeyRing
@@ -68,7 +71,7 @@ def serve(what: Models | str, ways: Ways, say: Callable[[str], None] = print) ->
             judge = None if what.reward is None else open_judge(what.reward)
             if judge is not None:
                 ends.callback(judge.close)
-            workers = {name: open_worker(directory) for name, directory in what.models.items()}
+            workers = open_workers(what.models)
             for worker in workers.values():
                 ends.callback(worker.close)
             tokenizers = {name: worker.tokenizer for name, worker in workers.items()}
@@ -85,10 +88,24 @@ def serve(what: Models | str, ways: Ways, say: Callable[[str], None] = print) ->
     say("stopped")
 
 
-def open_worker(directory: Path) -> Worker:
-    """A model from its directory, with its engine's thread started."""
-    model, tokenizer = open_language_model(directory)
-    return Worker(place(model, COMPUTE), tokenizer)
+def open_workers(models: Mapping[str, Path]) -> dict[str, Worker]:
+    """Models by name, each in a process of its own; all load at once. If one cannot be opened, none is."""
+    threads = torch.get_num_threads()
+    with ThreadPoolExecutor() as pool:
+        opening = {name: pool.submit(open_worker, directory, threads=threads) for name, directory in models.items()}
+        try:
+            return {name: one.result() for name, one in opening.items()}
+        except BaseException:  # a process that nobody tells to end would keep this one from ending
+            for one in opening.values():
+                if one.exception() is None:
+                    one.result().close()
+            raise
+
+
+def open_worker(directory: Path, *, threads: int) -> Worker:
+    """A model from its directory, once it may be asked."""
+    tokenizer = Tokenizer.load(directory)
+    return Worker(*beside_process(directory, threads), tokenizer)
 
 
 def open_judge(directory: Path) -> Judge:

@@ -5,7 +5,8 @@ import asyncio
 from starlette.requests import Request
 
 from preceptor.serving.front.record import Record, record_of
-from preceptor.serving.worker import BrokenError, Job, Piece
+from preceptor.serving.worker import BrokenError, Job
+from preceptor.serving.writer import Piece
 
 
 class _Counted(asyncio.Queue[Piece | BrokenError]):

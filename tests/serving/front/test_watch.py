@@ -15,7 +15,8 @@ from preceptor.serving.front.keys import KeyRing, new_key
 from preceptor.serving.front.served import Load, Workers
 from preceptor.serving.front.settings import FrontSettings
 from preceptor.serving.inspector import Inspector
-from preceptor.serving.worker import Worker
+
+from ...in_thread import ThreadWorker
 
 ASK = {"model": "tiny", "max_tokens": 6, "seed": 1}
 CHAT = "/v1/chat/completions", ASK | {"messages": [{"role": "user", "content": "hello"}], "n": 2}
@@ -23,7 +24,7 @@ TEXT = "/v1/completions", ASK | {"prompt": ["ann", "bob likes"]}
 
 
 @pytest.fixture
-def client(worker: Worker) -> Iterator[TestClient]:
+def client(worker: ThreadWorker) -> Iterator[TestClient]:
     workers = {"tiny": worker}
     front = Front(create_app(workers), Workers(workers), FrontSettings(timeout=1.0))
     yield TestClient(front, "http://localhost", client=("127.0.0.1", 1))
@@ -44,15 +45,15 @@ def test_tokens_are_counted_as_the_reply_counts_them(client: TestClient, path: s
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_request_over_its_time_frees_its_slots(
-    client: TestClient, worker: Worker, monkeypatch: pytest.MonkeyPatch, stream: bool
+    client: TestClient, worker: ThreadWorker, monkeypatch: pytest.MonkeyPatch, stream: bool
 ) -> None:
-    step = worker._engine.step
+    step = worker.engine.step
 
     def slowly() -> Any:
         time.sleep(0.05)
         return step()
 
-    monkeypatch.setattr(worker._engine, "step", slowly)
+    monkeypatch.setattr(worker.engine, "step", slowly)
     path, body = CHAT
     answer = client.post(path, json=body | {"max_tokens": 400, "n": 6, "stream": stream})
     assert answer.status_code == (200 if stream else 504)
@@ -63,7 +64,7 @@ def test_a_request_over_its_time_frees_its_slots(
     assert Workers({"tiny": worker}).loads() == [Load("tiny", 0, 0)]
 
 
-def test_what_is_refused_for_want_of_room_costs_nothing(client: TestClient, worker: Worker) -> None:
+def test_what_is_refused_for_want_of_room_costs_nothing(client: TestClient, worker: ThreadWorker) -> None:
     path, body = TEXT
     assert client.post(path, json=body | {"n": 2, "prompt": ["ann"] * 5}).status_code == 400  # room is for eight
     assert client.post(path, json=body | {"n": 1}).status_code == 200
@@ -73,7 +74,7 @@ def test_what_is_refused_for_want_of_room_costs_nothing(client: TestClient, work
 
 
 def test_inspected_tokens_are_charged_to_the_key(
-    worker: Worker, tiny_model: Callable[..., Transformer], tmp_path: Path
+    worker: ThreadWorker, tiny_model: Callable[..., Transformer], tmp_path: Path
 ) -> None:
     key = new_key(tmp_path / "keys", "ann", tokens_per_minute=20)
     inspector = Inspector(lambda: tiny_model(max_position_embeddings=512), worker.tokenizer)
