@@ -89,6 +89,12 @@ def create_passing_app(backend: Backend) -> FastAPI:
         """How a text goes on."""
         return await _reply(request, backend, "completions", await read_body(request, Forwarded))
 
+    @app.post("/v1/inspect")
+    @app.post("/v1/inspect/attention")
+    def inspect() -> None:
+        """Nothing of a model but its text comes through a backend."""
+        raise RefusalError(404, "a backend's models cannot be inspected; serve them with --model")
+
     mount_feedback(app, None)
     mount_pages(app)
     return app

@@ -98,13 +98,25 @@ def foundations(
 
     loaded = {}
     for name, network in new_networks(config, model, text, seed).items():
-        _train(config, name, _place(network, compute), of_text, config.tokens, text, out / name, seed, progress)
-        loaded[name] = _place(_load(name, out / name), compute)
+        title, place = f"foundations: {name}", out / name
+        _train(config, name, _place(network, compute), of_text, config.tokens, text, place, seed, progress, title)
+        loaded[name] = _place(_load(name, place), compute)
     copied = {}
     for name, network in new_networks(config, copying.SHAPE, text, seed).items():
         if name != "masked":  # it does not read on from what it has seen
-            place, tokens = out / "copies" / name, config.copy_tokens
-            _train(config, name, _place(network, compute), of_copies, tokens, text, place, seed, progress)
+            title, place = f"foundations: copies, {name}", out / "copies" / name
+            _train(
+                config,
+                name,
+                _place(network, compute),
+                of_copies,
+                config.copy_tokens,
+                text,
+                place,
+                seed,
+                progress,
+                title,
+            )
             copied[str(name)] = _place(_load(name, place), compute)
     with progress.stage("foundations", None) as stage:
         results = _measure(config, loaded, unseen, text, seed) | _copies(config, copied, alphabet, text, seed)
@@ -135,6 +147,7 @@ def _train(
     out: Path,
     seed: int,
     progress: Progress,
+    title: str,
 ) -> None:
     """The same batches in the same order for every model; what differs is which tokens are predicted."""
     if (out / "model.safetensors").exists() and not (out / CHECKPOINT).exists():
@@ -152,7 +165,7 @@ def _train(
         metrics = optimize(optimizer, losses(step), scale=scale, where=f"foundations {name} step {step}")
         return metrics | {"tokens": size}
 
-    with progress.stage(f"foundations: {'copies, ' * (out.parent.name == 'copies')}{name}", out) as stage:
+    with progress.stage(title, out) as stage:
         train(state, steps, do_step, checkpoint=out / CHECKPOINT, stage=stage)
     save_lstm(network, out, text) if isinstance(network, LSTM) else save_model(network, out, text)
     (out / CHECKPOINT).unlink(missing_ok=True)

@@ -70,6 +70,8 @@ def test_the_backend_gets_the_request_as_it_takes_it(client: openai.OpenAI, fake
     assert (first["top_k"], first["min_p"], first["seed"], second["top_k"]) == (-1, 0.1, 3, 40)
     assert "user" not in first
     assert set(fake.authorization) == {"Bearer between-us"}  # and never the key of our client
+    with pytest.raises(openai.NotFoundError, match="cannot be inspected; serve them with --model"):
+        client.post("/inspect", cast_to=object, body={})
     with pytest.raises(openai.BadRequestError, match="best_of: is not for a backend"):
         ask(client, extra_body={"best_of": 4})
 
