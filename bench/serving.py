@@ -136,9 +136,9 @@ class Server:
 
     @property
     def resident(self) -> float:
-        """The memory that all its processes hold, in MiB; what they share counts once (Linux)."""
-        rolled = [Path(f"/proc/{pid}/smaps_rollup").read_text() for pid in self._pids()]
-        return sum(int(text.split("Pss:")[1].split()[0]) for text in rolled) / 1024
+        """The memory that its processes hold of their own, in MiB: not what files and other processes share."""
+        texts = [Path(f"/proc/{pid}/status").read_text() for pid in self._pids()]
+        return sum(int(text.split("RssAnon:")[1].split()[0]) for text in texts) / 1024
 
 
 def preceptor(model: Path, threads: int) -> Server:

@@ -17,6 +17,7 @@ from preceptor.errors import InputError
 from preceptor.generation.sampling import SamplingConfig
 from preceptor.models.checkpoint import save_model
 from preceptor.models.transformer import Transformer
+from preceptor.serving import worker as module
 from preceptor.serving.serve import open_worker, open_workers
 from preceptor.serving.worker import BrokenError, Job, Worker
 from preceptor.serving.writer import Order
@@ -94,6 +95,14 @@ def test_it_writes_what_an_engine_here_writes_and_a_kill_is_told(
     assert worker.broken and "killed" in caplog.text
     with pytest.raises(BrokenError):
         written(worker)
+
+
+def test_an_engine_that_does_not_hear_is_ended(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "LAST_SECONDS", 0.2)
+    pid = worker._other.pid  # type: ignore[union-attr]
+    os.kill(pid, signal.SIGSTOP)
+    worker.close()
+    assert gone(pid)
 
 
 def test_where_one_cannot_be_opened_none_is(saved: Path) -> None:

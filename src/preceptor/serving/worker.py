@@ -55,7 +55,7 @@ class Worker:
     ) -> None:
         try:
             ready: Ready | Stopped = line.recv()
-        except EOFError:
+        except (EOFError, OSError):
             raise InputError("the process of the model has ended while it loaded; the memory may be full") from None
         if isinstance(ready, Stopped):
             raise InputError(ready.why)
@@ -107,6 +107,8 @@ class Worker:
         for thread in self._threads:
             thread.join(LAST_SECONDS)
         self._other.join(LAST_SECONDS)
+        if isinstance(self._other, BaseProcess) and self._other.is_alive():  # in a step without an end
+            self._other.kill()
 
     def _send(self) -> None:
         """A thread of its own: the pipe takes no more while the engine is at a step."""
