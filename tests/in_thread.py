@@ -16,7 +16,7 @@ class ThreadWorker(Worker):
     def __init__(self, model: Transformer, tokenizer: Tokenizer, *, slots: int = 64, waiting: int = 64) -> None:
         ours, theirs = Pipe()
         writer = Writer(model, tokenizer, slots=slots)
-        thread = Thread(target=write, args=(writer, theirs), daemon=True)
+        thread = Thread(target=write, args=(writer, theirs), name="engine", daemon=True)
         thread.start()
         super().__init__(ours, thread, tokenizer, waiting=waiting)
         self.engine = writer.engine

@@ -18,7 +18,8 @@ from preceptor.generation.sampling import SamplingConfig
 from preceptor.models.checkpoint import save_model
 from preceptor.models.transformer import Transformer
 from preceptor.serving import worker as module
-from preceptor.serving.serve import open_worker, open_workers
+from preceptor.serving.beside import Ready
+from preceptor.serving.serve import open_workers
 from preceptor.serving.worker import BrokenError, Job, Worker
 from preceptor.serving.writer import Order
 from preceptor.text.tokenizer import Tokenizer
@@ -34,7 +35,7 @@ def saved(tiny_model: Callable[..., Transformer], tiny_tokenizer: Tokenizer, tmp
 
 @pytest.fixture
 def worker(saved: Path) -> Iterator[Worker]:
-    worker = open_worker(saved, threads=1)
+    worker = open_workers({"tiny": saved})["tiny"]
     yield worker
     worker.close()
 
@@ -97,12 +98,15 @@ def test_it_writes_what_an_engine_here_writes_and_a_kill_is_told(
         written(worker)
 
 
-def test_an_engine_that_does_not_hear_is_ended(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_engine_that_does_not_hear_is_ended(tiny_tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "LAST_SECONDS", 0.2)
-    pid = worker._other.pid  # type: ignore[union-attr]
-    os.kill(pid, signal.SIGSTOP)
-    worker.close()
-    assert gone(pid)
+    ours, theirs = multiprocessing.Pipe()
+    theirs.send(Ready(context=32, slots=4, vocab_size=99))
+    deaf = multiprocessing.get_context("spawn").Process(target=time.sleep, args=(60,), daemon=True)
+    deaf.start()
+    Worker(ours, deaf, tiny_tokenizer).close()
+    deaf.join(10)
+    assert deaf.exitcode == -signal.SIGKILL
 
 
 def test_where_one_cannot_be_opened_none_is(saved: Path) -> None:
@@ -116,8 +120,8 @@ def test_where_one_cannot_be_opened_none_is(saved: Path) -> None:
 
 def test_an_engine_ends_with_its_server_however_that_ends(saved: Path) -> None:
     code = (
-        "import sys, time; from pathlib import Path; from preceptor.serving.serve import open_worker\n"
-        "worker = open_worker(Path(sys.argv[1]), threads=1)\n"
+        "import sys, time; from pathlib import Path; from preceptor.serving.serve import open_workers\n"
+        "worker = open_workers({'tiny': Path(sys.argv[1])})['tiny']\n"
         "print(worker._other.pid, flush=True); time.sleep(60)"
     )
     with subprocess.Popen([sys.executable, "-c", code, str(saved)], stdout=subprocess.PIPE, text=True) as server:

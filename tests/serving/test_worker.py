@@ -1,4 +1,4 @@
-"""The engine's thread: what it tells the event loop, and when."""
+"""What the event loop is told of an engine, and when."""
 
 import asyncio
 from collections.abc import Callable

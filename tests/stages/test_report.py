@@ -247,6 +247,19 @@ def make(run: Path) -> tuple[str, Page]:
     return html, Page(html)
 
 
+@pytest.fixture(scope="module")
+def ordinary(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run whose report is made, for tests that only look."""
+    run = fake_run(tmp_path_factory.mktemp("ordinary") / "run")
+    make(run)
+    return run
+
+
+def read(run: Path) -> tuple[str, Page]:
+    html = (run / "report.html").read_text(encoding="utf-8")
+    return html, Page(html)
+
+
 def test_a_whole_run_shows_every_part(tmp_path: Path) -> None:
     html, page = make(fake_run(tmp_path / "quickstart", rounds=2))
     assert html.lstrip().lower().startswith("<!doctype html>")
@@ -280,8 +293,8 @@ def test_a_whole_run_shows_every_part(tmp_path: Path) -> None:
         assert expected in page.text, expected
 
 
-def test_the_page_needs_nothing_from_outside(tmp_path: Path) -> None:
-    html, page = make(fake_run(tmp_path / "run"))
+def test_the_page_needs_nothing_from_outside(ordinary: Path) -> None:
+    html, page = read(ordinary)
     assert not {"script", "link", "img", "iframe", "object", "image"} & set(page.tags)
     for name, value in page.attributes:
         if name in ("src", "href", "xlink:href"):
@@ -301,8 +314,8 @@ def test_text_from_the_data_is_escaped(tmp_path: Path) -> None:
     assert EVIL in page.text
 
 
-def test_twenty_prompts_by_the_rule_with_three_answers_each(tmp_path: Path) -> None:
-    html, page = make(fake_run(tmp_path / "run"))
+def test_twenty_prompts_by_the_rule_with_three_answers_each(ordinary: Path) -> None:
+    html, page = read(ordinary)
     assert page.tags.count("article") == 20
     reasons = re.findall(r'class="meta">heldout-(\d+) · [\w ]+ · ([\w ]+)<', html)
     assert [why for _, why in reasons] == ["spread over kinds"] * 10 + ["gains most"] * 5 + ["loses most"] * 5
@@ -310,8 +323,8 @@ def test_twenty_prompts_by_the_rule_with_three_answers_each(tmp_path: Path) -> N
     assert html.count('class="answer ppo"') == 20
 
 
-def test_colours_follow_the_page(tmp_path: Path) -> None:
-    html, _ = make(fake_run(tmp_path / "run"))
+def test_colours_follow_the_page(ordinary: Path) -> None:
+    html, _ = read(ordinary)
     drawings = re.findall(r"<svg .*?</svg>", html, re.DOTALL)
     assert len(drawings) > 30
     for drawing in drawings:
@@ -320,9 +333,9 @@ def test_colours_follow_the_page(tmp_path: Path) -> None:
         assert re.findall(r"#[0-9a-fA-F]{6}\b", drawing) == []  # every colour is a variable of the page
 
 
-def test_the_same_run_gives_the_same_bytes(tmp_path: Path) -> None:
-    run = fake_run(tmp_path / "run")
-    assert make(run)[0] == make(run)[0]
+def test_the_same_run_gives_the_same_bytes(ordinary: Path) -> None:
+    before, _ = read(ordinary)
+    assert make(ordinary)[0] == before
 
 
 def test_without_gold_the_reward_model_judges_and_is_named(tmp_path: Path) -> None:

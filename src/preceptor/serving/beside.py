@@ -5,10 +5,11 @@ at the end; up it come :class:`Ready`, then pieces with the numbers of their ord
 and :class:`Stopped` if the engine cannot go on. A side that is gone is an end of file for the other.
 """
 
+import atexit
 import signal
 import traceback
 from contextlib import closing, suppress
-from multiprocessing import Pipe, get_context
+from multiprocessing import Pipe, get_context, resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -44,16 +45,22 @@ def beside_process(directory: Path, threads: int) -> tuple[Connection, BaseProce
     process = get_context("spawn").Process(
         target=_load_and_write, args=(directory, threads, theirs), name=f"engine of {directory.name}", daemon=True
     )
-    process.start()
+    # It never hears the signals that a terminal or a service manager sends to the whole group: the server lets finish
+    # what was begun. The tracker would start with the process, and take the mask off.
+    resource_tracker.ensure_running()
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
+    try:
+        process.start()
+        atexit.register(process.kill)  # else multiprocessing sends SIGTERM at exit, and waits
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     theirs.close()
     return ours, process
 
 
 def _load_and_write(directory: Path, threads: int, line: Connection) -> None:
-    for number in (signal.SIGINT, signal.SIGTERM):  # sent to a whole group; the server lets finish what was begun
-        signal.signal(number, signal.SIG_IGN)
+    start_torch(threads)  # torch is imported already; how its threads wait was inherited from the server
     try:
-        start_torch(threads)
         model, tokenizer = open_language_model(directory)
         writer = Writer(place(model, COMPUTE), tokenizer)
     except InputError as error:

@@ -2,7 +2,6 @@
 
 import signal
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -90,22 +89,20 @@ def serve(what: Models | str, ways: Ways, say: Callable[[str], None] = print) ->
 
 def open_workers(models: Mapping[str, Path]) -> dict[str, Worker]:
     """Models by name, each in a process of its own; all load at once. If one cannot be opened, none is."""
-    threads = torch.get_num_threads()
-    with ThreadPoolExecutor() as pool:
-        opening = {name: pool.submit(open_worker, directory, threads=threads) for name, directory in models.items()}
-        try:
-            return {name: one.result() for name, one in opening.items()}
-        except BaseException:  # a process that nobody tells to end would keep this one from ending
-            for one in opening.values():
-                if one.exception() is None:
-                    one.result().close()
-            raise
-
-
-def open_worker(directory: Path, *, threads: int) -> Worker:
-    """A model from its directory, once it may be asked."""
-    tokenizer = Tokenizer.load(directory)
-    return Worker(*beside_process(directory, threads), tokenizer)
+    begun, workers = [], dict[str, Worker]()
+    try:
+        for directory in models.values():
+            begun.append(beside_process(directory, torch.get_num_threads()))
+        for (name, directory), (line, process) in zip(models.items(), begun, strict=True):
+            workers[name] = Worker(line, process, Tokenizer.load(directory))
+    except BaseException:
+        for worker in workers.values():
+            worker.close()
+        for _, process in begun:  # whatever they load, nobody has asked them anything
+            process.kill()
+            process.join()
+        raise
+    return workers
 
 
 def open_judge(directory: Path) -> Judge:

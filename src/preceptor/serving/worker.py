@@ -6,6 +6,7 @@ The event loop never computes and never waits for the engine: it hands jobs over
 import asyncio
 import logging
 import queue
+import traceback
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -56,7 +57,9 @@ class Worker:
         try:
             ready: Ready | Stopped = line.recv()
         except (EOFError, OSError):
-            raise InputError("the process of the model has ended while it loaded; the memory may be full") from None
+            raise InputError(
+                f"the {other.name} has ended while it loaded: what it said stands above, or the memory was full"
+            ) from None
         if isinstance(ready, Stopped):
             raise InputError(ready.why)
         self.tokenizer, self.context, self.slots, self.vocab_size = tokenizer, *ready
@@ -104,11 +107,13 @@ class Worker:
         """End the engine; jobs that are under way are told that it is broken."""
         self._ended = True
         self._down.put(None)
+        try:
+            self._other.join(LAST_SECONDS)
+        finally:  # also when a signal says that it has waited for long enough
+            if isinstance(self._other, BaseProcess) and self._other.is_alive():  # in a step without an end
+                self._other.kill()
         for thread in self._threads:
             thread.join(LAST_SECONDS)
-        self._other.join(LAST_SECONDS)
-        if isinstance(self._other, BaseProcess) and self._other.is_alive():  # in a step without an end
-            self._other.kill()
 
     def _send(self) -> None:
         """A thread of its own: the pipe takes no more while the engine is at a step."""
@@ -128,12 +133,14 @@ class Worker:
                 self._tell(told)
         except (EOFError, OSError):
             pass
+        except Exception:  # what it says cannot be read: it is of no more use than if it were gone
+            why = traceback.format_exc()
         with self._lock:
             self.broken = True
             left = [one.job for one in self._open.values()]
             self._open, self._number_of = {}, {}
         if not self._ended:
-            logging.getLogger(LOGGER).error("the engine has stopped: %s", why)
+            logging.getLogger(LOGGER).error("the %s has stopped: %s", self._other.name, why)
         _hand_over([(job, BrokenError()) for job in left])
 
     def _tell(self, told: Pieces) -> None:
