@@ -34,14 +34,8 @@ class Job:
     order: Order
     pieces: "asyncio.Queue[Piece | BrokenError]" = field(default_factory=asyncio.Queue)
     loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)
-
-
-@dataclass
-class _Open:
-    """A job that has been taken on; ``left``: its samples that are not complete."""
-
-    job: Job
-    left: int
+    number: int = 0  # the worker's that takes it on
+    left: int = 0  # samples that are not complete, from then on
 
 
 class Worker:
@@ -67,8 +61,7 @@ class Worker:
         self.broken = self._ended = False
         self._line, self._other = line, other
         self._numbers = 0
-        self._open: dict[int, _Open] = {}
-        self._number_of: dict[Job, int] = {}
+        self._open: dict[int, Job] = {}  # by number
         self._lock = Lock()
         self._down: queue.SimpleQueue[Down] = queue.SimpleQueue()
         self._threads = [Thread(target=run, daemon=True) for run in (self._send, self._listen)]
@@ -82,7 +75,7 @@ class Worker:
             return self._load()
 
     def _load(self) -> int:
-        return sum(one.job.order.samples for one in self._open.values())
+        return sum(job.order.samples for job in self._open.values())
 
     def submit(self, job: Job) -> bool:
         """Take a job on, if there is room."""
@@ -92,16 +85,16 @@ class Worker:
             if self._load() + job.order.samples > self.limit:
                 return False
             self._numbers += 1
-            self._open[self._numbers] = _Open(job, job.order.samples)
-            self._number_of[job] = self._numbers
-            self._down.put((self._numbers, job.order))
+            job.number, job.left = self._numbers, job.order.samples
+            self._open[job.number] = job
+            self._down.put((job.number, job.order))
         return True
 
     def release(self, job: Job) -> None:
         """Done with a job, complete or not: what is left of it leaves the batch before the next step."""
         with self._lock:
-            if job in self._number_of:
-                self._down.put(self._number_of[job])
+            if job.number in self._open:
+                self._down.put(job.number)
 
     def close(self) -> None:
         """End the engine; jobs that are under way are told that it is broken."""
@@ -137,8 +130,7 @@ class Worker:
             why = traceback.format_exc()
         with self._lock:
             self.broken = True
-            left = [one.job for one in self._open.values()]
-            self._open, self._number_of = {}, {}
+            left, self._open = list(self._open.values()), {}
         if not self._ended:
             logging.getLogger(LOGGER).error("the %s has stopped: %s", self._other.name, why)
         _hand_over([(job, BrokenError()) for job in left])
@@ -148,14 +140,14 @@ class Worker:
         handed: list[tuple[Job, Piece | BrokenError]] = []
         with self._lock:
             for number, piece in told:
-                one = self._open.get(number)
-                if one is None:
+                job = self._open.get(number)
+                if job is None:
                     continue  # given up
-                one.left -= 0 if piece is None else piece.finish_reason is not None
-                if piece is None or not one.left:
-                    del self._open[number], self._number_of[one.job]
                 if piece is not None:
-                    handed.append((one.job, piece))
+                    handed.append((job, piece))
+                    job.left -= piece.finish_reason is not None
+                if piece is None or not job.left:
+                    del self._open[number]
         _hand_over(handed)
 
 

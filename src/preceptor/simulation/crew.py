@@ -92,6 +92,7 @@ async def _let_in(plan: Simulation, admin: Client, names: list[str]) -> dict[str
     quiet = Watch()  # coming in is not what is measured
 
     async def come(name: str) -> Client:
+        """Sign one in, with an account made first where there is none."""
         client = Client(plan.url, quiet)
         password = hmac.new(plan.password.encode(), name.encode(), "sha256").hexdigest()
         async with at_once:

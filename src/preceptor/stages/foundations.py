@@ -6,6 +6,7 @@ rows that repeat themselves -> an LSTM and a causal transformer, the same loop -
 
 import math
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -96,27 +97,17 @@ def foundations(
     def of_copies(step: int) -> Tensor:
         return copying.repeating_rows(config.copy_batch_rows, alphabet, _start(text), seed, step)
 
+    trained = partial(_train, config, text=text, seed=seed, progress=progress)
     loaded = {}
     for name, network in new_networks(config, model, text, seed).items():
-        title, place = f"foundations: {name}", out / name
-        _train(config, name, _place(network, compute), of_text, config.tokens, text, place, seed, progress, title)
+        place = out / name
+        trained(name, _place(network, compute), of_text, config.tokens, out=place, title=f"foundations: {name}")
         loaded[name] = _place(_load(name, place), compute)
     copied = {}
     for name, network in new_networks(config, copying.SHAPE, text, seed).items():
         if name != "masked":  # it does not read on from what it has seen
-            title, place = f"foundations: copies, {name}", out / "copies" / name
-            _train(
-                config,
-                name,
-                _place(network, compute),
-                of_copies,
-                config.copy_tokens,
-                text,
-                place,
-                seed,
-                progress,
-                title,
-            )
+            place, title = out / "copies" / name, f"foundations: copies, {name}"
+            trained(name, _place(network, compute), of_copies, config.copy_tokens, out=place, title=title)
             copied[str(name)] = _place(_load(name, place), compute)
     with progress.stage("foundations", None) as stage:
         results = _measure(config, loaded, unseen, text, seed) | _copies(config, copied, alphabet, text, seed)
@@ -143,11 +134,12 @@ def _train(
     network: Network,
     batch_of: Callable[[int], Tensor],
     tokens: int,
+    *,
     text: Tokenizer,
     out: Path,
+    title: str,
     seed: int,
     progress: Progress,
-    title: str,
 ) -> None:
     """The same batches in the same order for every model; what differs is which tokens are predicted."""
     if (out / "model.safetensors").exists() and not (out / CHECKPOINT).exists():

@@ -66,6 +66,7 @@ def load_demonstrations(store: Store, path: Path) -> Loaded:
     """Demonstrations, each an event of a person out of the file, with its prompt where that is not there yet."""
 
     def add(connection: Connection, rows: Sequence[tuple[str, Demonstration]]) -> Loaded:
+        """Write demonstrations that are not there yet."""
         total, now = Loaded(), store.now()
         for where, row in rows:
             *messages, reply = row.messages
@@ -98,6 +99,7 @@ def load_comparisons(store: Store, path: Path) -> Loaded:
 
 def _load_ranked(store: Store, path: Path, kind: str) -> Loaded:
     def add(connection: Connection, rows: Sequence[tuple[str, Ranking]]) -> Loaded:
+        """Write rankings that are not there yet."""
         total, now = Loaded(), store.now()
         for where, row in rows:
             if not _with_prompt(connection, now, where, row.prompt_id, row.messages):
@@ -124,6 +126,7 @@ def load_ratings(store: Store, path: Path) -> Loaded:
     """Ratings, each an event of a person out of the file. They name only ids: their prompts must be there."""
 
     def add(connection: Connection, rows: Sequence[tuple[str, Rating]]) -> Loaded:
+        """Write ratings that are not there yet."""
         total, now = Loaded(), store.now()
         for where, row in rows:
             unknown = [flag for flag in row.flags if flag not in FLAGS]
