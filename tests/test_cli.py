@@ -13,7 +13,7 @@ from typing import Any, get_args
 import pytest
 import torch
 
-from preceptor import cli
+from preceptor import __version__, cli
 from preceptor.cli import main
 from preceptor.export_model import PRECISIONS
 from preceptor.models.checkpoint import load_language_model, new_model, save_model
@@ -76,6 +76,15 @@ def test_help_needs_neither_torch_nor_pydantic() -> None:
         "sys.exit(any(name in sys.modules for name in ('torch', 'pydantic', 'numpy')))"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+def test_the_package_runs_as_the_command_does() -> None:
+    shown = subprocess.run([sys.executable, "-m", "preceptor", "--version"], capture_output=True, text=True, check=True)
+    assert shown.stdout == f"preceptor {__version__}\n"
+    wrong = subprocess.run(
+        [sys.executable, "-m", "preceptor", "run", "nothing", "--out", "x"], capture_output=True, check=False
+    )
+    assert wrong.returncode == 2
 
 
 @pytest.mark.parametrize(

@@ -189,6 +189,23 @@ def test_prompts_of_users_obey_the_rules_of_hygiene(config: DataConfig, tmp_path
     assert "demonstrations" not in summary["counts"]
 
 
+def test_long_prompts_are_not_asked_and_their_feedback_stays(config: DataConfig, tmp_path: Path) -> None:
+    whole = run(config, tmp_path / "whole")["counts"]
+    short = run(config.model_copy(update={"max_prompt_words": 5}), tmp_path / "short")
+    every = [
+        row
+        for part in ("train", "dev", "heldout")
+        for row in read_jsonl(tmp_path / f"short/prompts_{part}.jsonl", Prompt)
+    ]
+    assert len(every) == 80, "the roots of 40 trees and 40 tasks"
+    assert all(len(row.messages) == 1 for row in every), "a second turn has six words"
+    assert short["dropped"]["prompts of too many words"] == 40
+    feedback = {name: count for name, count in whole.items() if not name.startswith("prompts")}
+    assert feedback == {name: count for name, count in short["counts"].items() if not name.startswith("prompts")}
+    with pytest.raises(InputError, match="max_prompt_words 1: the shortest prompt has 2; raise it"):
+        run(config.model_copy(update={"max_prompt_words": 1}), tmp_path / "none")
+
+
 def test_a_held_out_question_of_one_user_is_not_trained_on_as_anothers(config: DataConfig, tmp_path: Path) -> None:
     rows = [prompt(f"p{n}", "Same question" if n % 2 else f"own {n}", f"u{n}") for n in range(60)]
     demonstrations = [

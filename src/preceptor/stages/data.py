@@ -102,6 +102,12 @@ class DataConfig(Config):
     prefix_words: int = Field(
         20, ge=1, description="Of prompts that share their first so many words only one is kept (files only)."
     )
+    max_prompt_words: int | None = Field(
+        None,
+        ge=1,
+        description="Longer prompts, all messages together, are left out of what PPO answers and evaluation asks; the "
+        "demonstrations and rankings of them stay (files only). InstructGPT left out those of more than 1,000 tokens.",
+    )
 
 
 def data(config: DataConfig, *, out: Path, seed: int, progress: Progress) -> dict[str, Any]:
@@ -209,17 +215,26 @@ def _split_feedback(collected: Collected, config: DataConfig, seed: int, dropped
 def _clean_prompts(collected: Collected, config: DataConfig, seed: int, dropped: Counter[str]) -> list[Prompt]:
     """The prompts to use. The rules on users and prefixes are for prompts of real users only:
     the turns of one tree share their beginning by nature."""
-    users = [prompt for prompt in collected.prompts.values() if prompt.id in collected.with_users]
-    others = [prompt for prompt in collected.prompts.values() if prompt.id not in collected.with_users]
+    limit, words = config.max_prompt_words, {name: _words(prompt) for name, prompt in collected.prompts.items()}
+    if limit is not None and min(words.values()) > limit:
+        raise InputError(f"data.max_prompt_words {limit}: the shortest prompt has {min(words.values())}; raise it")
+    short = [prompt for name, prompt in collected.prompts.items() if limit is None or words[name] <= limit]
+    dropped["prompts of too many words"] += len(collected.prompts) - len(short)
+    users = [prompt for prompt in short if prompt.id in collected.with_users]
+    others = [prompt for prompt in short if prompt.id not in collected.with_users]
     distinct = drop_duplicates([*others, *users])
     kept_ids = {prompt.id for prompt in distinct}
-    dropped["repeated prompts"] += len(collected.prompts) - len(distinct)
+    dropped["repeated prompts"] += len(short) - len(distinct)
     users = [prompt for prompt in users if prompt.id in kept_ids]
     unlike = drop_shared_prefixes(users, config.prefix_words)
     dropped["prompts with a shared prefix"] += len(users) - len(unlike)
     capped = cap_per_user(unlike, config.prompts_per_user, seed)
     dropped["prompts beyond the limit of their user"] += len(unlike) - len(capped)
     return [*(prompt for prompt in others if prompt.id in kept_ids), *capped]
+
+
+def _words(prompt: Prompt) -> int:
+    return sum(len(message.content.split()) for message in prompt.messages)
 
 
 def _distinct(rows: list[Row], reason: str, dropped: Counter[str]) -> list[Row]:
