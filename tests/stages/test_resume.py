@@ -24,6 +24,7 @@ import torch
 from preceptor.errors import InputError
 from preceptor.models.lora import NO_LORA, LoRAConfig
 from preceptor.stages import ppo as ppo_module
+from preceptor.stages import reward as reward_module
 from preceptor.stages.ppo import ppo
 from preceptor.stages.pretrain import PretrainConfig, pretrain
 from preceptor.stages.reward import RewardConfig, reward
@@ -231,6 +232,35 @@ def test_sft_and_reward_go_on_bit_for_bit(
     parts = ["."] if stage == "sft" else ["rm", "check"]
     for part in parts:
         assert_same_outcome(tmp_path / "broken" / part, tmp_path / "whole" / part, f"stopped at {stop_at}", lines)
+
+
+def test_a_reward_model_that_is_done_is_not_fitted_again_for_the_sake_of_the_second(
+    toy: Any, tmp_path: Path, lines: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def call(out: Path) -> dict[str, Any]:
+        return reward(
+            RewardConfig(**toy.tables["reward"]), model=toy.sft, rankings=[toy.rankings], out=out / "rm",
+            check_out=out / "check", demonstrations=toy.demonstrations, seed=0, progress=toy.progress,
+        )  # fmt: skip
+
+    save_always(monkeypatch, reward_module)
+    whole = call(tmp_path / "whole")
+    steps = {part: len(lines(tmp_path / "whole" / part / "metrics.jsonl")) for part in ("rm", "check")}
+    with monkeypatch.context() as patch:
+        patch.setattr(reward_module, "optimize", interrupt(loop.optimize, steps["rm"] + 2))
+        with pytest.raises(Interrupted):
+            call(tmp_path / "broken")
+    taken: list[str] = []
+
+    def counted(*arguments: Any, **keys: Any) -> Any:
+        taken.append(keys["where"])
+        return loop.optimize(*arguments, **keys)
+
+    monkeypatch.setattr(reward_module, "optimize", counted)
+    assert call(tmp_path / "broken") == whole
+    assert taken == [f"reward-check step {step}" for step in range(1, steps["check"])]
+    for part in ("rm", "check"):
+        assert_same_outcome(tmp_path / "broken" / part, tmp_path / "whole" / part, "stopped in the second", lines)
 
 
 def test_a_torn_state_is_a_clear_error_and_its_removal_the_mend(

@@ -15,7 +15,7 @@ from preceptor.algorithms.ranking import kwise_accuracy, kwise_loss_per_prompt
 from preceptor.errors import InputError
 from preceptor.feedback.hygiene import part_of
 from preceptor.feedback.schema import Demonstration, Ranking
-from preceptor.files import read_jsonl
+from preceptor.files import read_json, read_jsonl, write_json
 from preceptor.keyed import numpy_rng, torch_rng
 from preceptor.models.checkpoint import load_scalar_model, open_language_model, save_model
 from preceptor.models.compute import COMPUTE, ComputeConfig, compile_blocks, place
@@ -27,7 +27,7 @@ from preceptor.text.tokenizer import Tokenizer
 from preceptor.training.batches import Padding, batch_at, group_by_length, steps_of
 from preceptor.training.loop import CHECKPOINT, Metrics, TrainingState, optimize, train
 from preceptor.training.optimizer import Optimizer, OptimizerConfig, learning_rate_scale
-from preceptor.training.progress import Progress
+from preceptor.training.progress import Progress, jsonable
 from preceptor.training.scoring import packed_length, packed_scores, sequence_scores
 
 
@@ -58,6 +58,7 @@ class RewardConfig(OptimizerConfig):
 # How many demonstrations the zero of the scores is set on. It is a constant that no ranking and no advantage notices,
 # so a tenth of a standard deviation is near enough, and a large model takes minutes to score more.
 ZERO_DEMONSTRATIONS = 128
+FITTED = "fitted.json"  # beside a reward model that is done while the other is not: its figures
 
 
 @dataclass(frozen=True)
@@ -106,6 +107,10 @@ def reward(
         fitted = fit("reward-check", parts["check"], check_out)
         if "heldout_accuracy" in fitted:  # few rankings may leave none to measure on
             summary["check_heldout_accuracy"] = fitted["heldout_accuracy"]
+    for directory in (out, check_out):
+        if directory is not None:
+            (directory / CHECKPOINT).unlink(missing_ok=True)
+            (directory / FITTED).unlink(missing_ok=True)
     return summary
 
 
@@ -133,6 +138,8 @@ def _fit(
     out: Path,
 ) -> dict[str, Any]:
     """Fit the reward model ``name`` to ``rankings`` and write it to ``out``; ``heldout`` only measures it."""
+    if (out / FITTED).exists():  # it was done before the stage was stopped
+        return dict(read_json(out / FITTED))
     network, text = _new_model(config, model, lora, seed, name, compute)
     length = network.trunk.context
     learnt = _render_all(text, rankings, length)
@@ -155,12 +162,12 @@ def _fit(
     save_model(network, out, text)
     if lora.rank:
         save_adapters(network, out / FOLDER, lora, model)
-    (out / CHECKPOINT).unlink(missing_ok=True)
     after = _saved_mean(out, text, demonstrations, compute)
     summary = {"steps": learner.steps, "rankings": len(learnt), "truncated": truncated, "demonstration_mean": after}
     if unseen:
         summary |= learner.last_measured()
         summary["longer_wins"] = longer_wins(heldout)
+    write_json(out / FITTED, jsonable(summary))
     return summary
 
 
