@@ -290,7 +290,10 @@ def _check(recipe: Recipe) -> None:
         return
     for key in ("text", "demonstrations") if recipe.model.start is None else ("demonstrations",):
         if not getattr(recipe.data, key):
-            raise InputError(f'data.{key} names no file, and data.source = "files" makes none up; name at least one')
+            raise InputError(
+                f'data.{key} names no file, and data.source = "files" makes none up; name at least one: '
+                f"--set 'data.{key}=[\"FILE\"]'"
+            )
     asked = recipe.rank.source in ("app", "judge")
     if not recipe.data.rankings and recipe.rank.source == "atlas":
         raise InputError(

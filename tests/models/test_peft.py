@@ -247,7 +247,29 @@ def test_a_base_of_the_hub_keeps_its_id(tiny_base: Path, tmp_path: Path) -> None
     assert base_of(tmp_path / "adapter") == "anna/tiny-1@" + "ab" * 20
 
 
+def test_a_base_named_from_here_is_found_from_elsewhere(
+    tiny_base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    base, config = Path(tiny_base.name), LoRAConfig(rank=2)
+    save_adapters(fresh_adapters(load_language_model(base), config, 0), tmp_path / "adapter", config, base)
+    monkeypatch.chdir("/")
+    assert find_model(tmp_path / "adapter", tmp_path / "cache").is_dir()
+
+
 # bad input ---------------------------------------------------------------------------------------
+
+
+def test_a_base_that_was_trained_anew_is_not_merged_with_old_adapters(tiny_base: Path, tmp_path: Path) -> None:
+    config = LoRAConfig(rank=2)
+    model = load_language_model(tiny_base)
+    save_adapters(fresh_adapters(model, config, 0), tmp_path / "adapter", config, tiny_base)
+    model.embed.weight.data[0, 0] += 1
+    write_model(model, tiny_base)
+    with pytest.raises(InputError, match=r"adapters were trained over other weights than .*tiny holds now") as caught:
+        find_model(tmp_path / "adapter", tmp_path / "cache")
+    assert "\n" not in str(caught.value)
+    assert not list((tmp_path / "cache").glob("*"))
 
 
 def test_only_the_very_base_fits(make_base: Callable[..., Path], tmp_path: Path) -> None:

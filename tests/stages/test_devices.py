@@ -9,10 +9,13 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from preceptor.models.compute import ComputeConfig
+from preceptor.models.checkpoint import load_scalar_model, open_language_model
+from preceptor.models.compute import ComputeConfig, place
+from preceptor.models.lora import LoRAConfig
+from preceptor.models.peft import FOLDER, load_adapters
 from preceptor.stages.ppo import PPOConfig, ppo
 from preceptor.stages.pretrain import PretrainConfig, pretrain
-from preceptor.stages.reward import RewardConfig, reward
+from preceptor.stages.reward import RewardConfig, demonstration_scores, reward
 from preceptor.stages.sample import SampleConfig, sample
 from preceptor.stages.sft import SFTConfig, sft
 
@@ -88,6 +91,26 @@ def test_ppo(on_both: Run, toy: Any) -> None:
     for one, other in zip(mine, theirs, strict=True):
         for name in set(one) - {"tokens_per_second"}:
             assert one[name] == pytest.approx(other[name], rel=1e-2, abs=1e-3), name
+
+
+def test_a_reward_model_of_adapters_in_16_bits_scores_demonstrations_0_when_it_is_merged(
+    toy: Any, tmp_path: Path
+) -> None:
+    """What is merged is rounded to 16 bits, which moves the scores by more than the bound; adapters are not rounded."""
+    keys: Any = {"seed": 0, "progress": toy.progress, "compute": ComputeConfig(dtype="bfloat16")}
+    ranked = {"model": toy.sft, "rankings": [toy.rankings], "demonstrations": toy.demonstrations}
+    config = RewardConfig(epochs=4, batch=4, lr=1e-2)
+    told = reward(
+        config, **ranked, **keys, out=tmp_path / "reward", check_out=None, lora=LoRAConfig(rank=4, alpha=64)
+    )  # fmt: skip
+    assert abs(told["demonstration_mean"]) < 1e-3
+    merged = load_scalar_model(tmp_path / "reward")
+    base = place(open_language_model(toy.sft)[0], keys["compute"])
+    adapted = load_adapters(base, tmp_path / "reward" / FOLDER)
+    for model in (merged, adapted):
+        scores = demonstration_scores(place(model, keys["compute"]), toy.text, toy.demonstrations)
+        assert abs(float(scores.mean())) < 1e-3
+    assert not torch.equal(merged.score.bias, adapted.score.bias), "each has a zero of its own"
 
 
 def test_every_stage_in_16_bits(toy: Any, tmp_path: Path) -> None:

@@ -84,9 +84,12 @@ def save_adapters(model: Model, directory: Path, config: LoRAConfig, base: Path)
 
 
 def _base_name(base: Path) -> tuple[str, str | None]:
-    """The name of a base and its revision: of what lies in the hub's cache its id, else the path."""
+    """The name of a base and its revision: of what lies in the hub's cache its id, else the whole path.
+
+    A path from the directory of today would be looked for on the hub by whoever stands in another tomorrow.
+    """
     found = re.search(r"models--([^/]+?)--([^/]+)/snapshots/([0-9a-f]{40})/?$", base.absolute().as_posix())
-    return (f"{found[1]}/{found[2]}", found[3]) if found else (str(base), None)
+    return (f"{found[1]}/{found[2]}", found[3]) if found else (str(base.absolute()), None)
 
 
 # reading -----------------------------------------------------------------------------------------

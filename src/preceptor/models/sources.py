@@ -59,7 +59,7 @@ def revision_of(directory: Path) -> str | None:
 def _merged(path: Path, cache: Path | None) -> Path:
     """The directory itself, or, if it holds adapters, a directory of their base with them merged into it."""
     # Not above: most models are plain.
-    from preceptor.models.peft import CONFIG, base_of, is_adapter, merge_adapters
+    from preceptor.models.peft import BASE, CONFIG, base_of, fits, is_adapter, merge_adapters
     from preceptor.models.weights import digest
 
     if not is_adapter(path):
@@ -71,6 +71,10 @@ def _merged(path: Path, cache: Path | None) -> Path:
         base = find_model(named, cache)
     except InputError as error:
         raise InputError(f"{path}: the base of its adapters cannot be had: {error}") from None
+    if (path / BASE).exists() and not fits(path, base):
+        raise InputError(
+            f"{path}: its adapters were trained over other weights than {named} holds now; name those there"
+        )
     key = f"{_CONVERSION}:{digest(path)}:{read_text(path / CONFIG)}:{digest(base)}"
     directory = _cached(cache or cache_directory(), path.name, key)
     with FileLock(directory.with_name(directory.name + ".lock")):

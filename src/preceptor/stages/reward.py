@@ -162,6 +162,7 @@ def _fit(
     save_model(network, out, text)
     if lora.rank:
         save_adapters(network, out / FOLDER, lora, model)
+        _zero_merged(out, text, demonstrations, compute)
     after = _saved_mean(out, text, demonstrations, compute)
     summary = {"steps": learner.steps, "rankings": len(learnt), "truncated": truncated, "demonstration_mean": after}
     if unseen:
@@ -242,6 +243,15 @@ class _Learner:
             sums["tokens"] += sum(len(ids) for one in chosen for ids in one.ids)
             yield (loss * weights).sum() / len(batch)  # every ranking here has a strict pair
         sums["accuracy"] = correct / pairs
+
+
+def _zero_merged(out: Path, text: Tokenizer, demonstrations: Path, compute: ComputeConfig) -> None:
+    """Adapters merged into weights of 16 bits are rounded with them: the merged model has a zero of its own."""
+    if compute.torch_dtype() == torch.float32:
+        return
+    merged = place(load_scalar_model(out), compute)
+    zero_on_demonstrations(merged, text, demonstrations)
+    save_model(merged, out, text)
 
 
 def _saved_mean(out: Path, text: Tokenizer, demonstrations: Path, compute: ComputeConfig) -> float:
