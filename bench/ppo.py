@@ -39,7 +39,8 @@ from preceptor.models.families import family  # noqa: E402
 from preceptor.models.heads import ScalarModel  # noqa: E402
 from preceptor.models.lora import LoRAConfig, fork, fresh_adapters  # noqa: E402
 from preceptor.models.transformer import Transformer  # noqa: E402
-from preceptor.stages.ppo import PPOConfig, _Learner  # noqa: E402
+from preceptor.stages.ppo_config import PPOConfig  # noqa: E402
+from preceptor.stages.ppo_learner import Learner  # noqa: E402
 from preceptor.stages.ppo_models import Models  # noqa: E402
 from preceptor.training.rollout import collect  # noqa: E402
 
@@ -71,7 +72,7 @@ class Ours:
             batch=args.batch, minibatch=args.batch, max_new_tokens=args.response, ptx_coef=0.0, lr=1e-6, critic_lr=1e-6
         )
         self.models = lora_models(directory, args.lora_rank) if args.lora_rank else full_models(directory)
-        self.learner = _Learner(self.config, self.models, None, 10_000, 0)
+        self.learner = Learner(self.config, self.models, None, 0)
         self.sampling = SamplingConfig(max_new_tokens=args.response)
         self.done = 0
 

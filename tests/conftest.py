@@ -169,7 +169,7 @@ class Toy:
     @cached_property
     def ppo_config(self) -> Any:
         """Everything that has a state is on: the adaptive controller, the average of weights, the corpus mix."""
-        from preceptor.stages.ppo import PPOConfig
+        from preceptor.stages.ppo_config import PPOConfig
 
         return PPOConfig(
             **PPO,

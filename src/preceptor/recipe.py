@@ -29,7 +29,7 @@ from preceptor.models.lora import NO_LORA, LoRAConfig
 from preceptor.stages.data import DataConfig
 from preceptor.stages.evaluate import EvaluateConfig
 from preceptor.stages.foundations import FoundationsConfig
-from preceptor.stages.ppo import PPOConfig
+from preceptor.stages.ppo_config import PPOConfig
 from preceptor.stages.pretrain import PretrainConfig
 from preceptor.stages.rank import RankConfig
 from preceptor.stages.report import ReportConfig

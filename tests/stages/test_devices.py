@@ -13,7 +13,8 @@ from preceptor.models.checkpoint import load_scalar_model, open_language_model
 from preceptor.models.compute import ComputeConfig, place
 from preceptor.models.lora import LoRAConfig
 from preceptor.models.peft import FOLDER, load_adapters
-from preceptor.stages.ppo import PPOConfig, ppo
+from preceptor.stages.ppo import ppo
+from preceptor.stages.ppo_config import PPOConfig
 from preceptor.stages.pretrain import PretrainConfig, pretrain
 from preceptor.stages.reward import RewardConfig, demonstration_scores, reward
 from preceptor.stages.sample import SampleConfig, sample

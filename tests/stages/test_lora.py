@@ -16,7 +16,8 @@ from preceptor.models.compute import ComputeConfig
 from preceptor.models.lora import LoRAConfig, own_parameters, plain_state
 from preceptor.models.peft import CONFIG, TENSORS, fits, load_adapters
 from preceptor.stages import ppo as ppo_module
-from preceptor.stages.ppo import PPOConfig, ppo
+from preceptor.stages.ppo import ppo
+from preceptor.stages.ppo_config import PPOConfig
 from preceptor.stages.ppo_models import Models, load_models
 from preceptor.stages.reward import RewardConfig, demonstration_scores, reward
 from preceptor.stages.sft import SFTConfig, conversation_losses, sft

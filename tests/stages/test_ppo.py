@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from pydantic import ValidationError
 from rich.console import Console
 from torch import Tensor
 
@@ -22,7 +23,10 @@ from preceptor.generation.sampling import SamplingConfig
 from preceptor.models.checkpoint import load_language_model, load_scalar_model, save_model
 from preceptor.models.compute import ComputeConfig
 from preceptor.stages import ppo as module
-from preceptor.stages.ppo import PPOConfig, _Learner, ppo
+from preceptor.stages import ppo_learner
+from preceptor.stages.ppo import ppo
+from preceptor.stages.ppo_config import PPOConfig
+from preceptor.stages.ppo_learner import Learner
 from preceptor.stages.ppo_models import Models
 from preceptor.stages.ppo_snapshots import Snapshots
 from preceptor.text.tokenizer import Tokenizer
@@ -81,15 +85,17 @@ class Bench:
         advantages, self.returns = gae(rewards, self.rollout.values, self.rollout.mask)
         self.advantages = whiten(advantages, self.rollout.mask)
 
-    def learner(self, *, corpus: bool = False, token_budget: int = 4096, **keys: Any) -> _Learner:
+    def learner(self, *, corpus: bool = False, token_budget: int = 4096, **keys: Any) -> Learner:
         """A fresh learner on copies of the models."""
         config = PPOConfig(**{"clip_norm": 1e9, "warmup": 0.0, "minibatch": 6} | keys)
         models = Models(*(copy.deepcopy(one) for one in (self.policy, self.reference, self.critic, self.reward)))
         compute = ComputeConfig(token_budget=token_budget)
-        return _Learner(config, models, self.corpus if corpus else None, iterations=4, seed=0, compute=compute)
+        return Learner(config, models, self.corpus if corpus else None, seed=0, compute=compute)
 
-    def update(self, learner: _Learner, rows: list[int], step: int = 0) -> None:
-        learner._update(self.rollout, self.advantages, self.returns, rows, step, 1.0, [], defaultdict(list))
+    def update(self, learner: Learner, rows: list[int], step: int = 0) -> None:
+        parts, tokens = learner._parts(self.rollout, self.advantages, self.returns, rows), self.rollout.mask[rows].sum()
+        learner._update_policy(parts, tokens, step, 1.0, [], defaultdict(list))
+        learner._update_critic(parts, tokens, step, 1.0, [], defaultdict(list))
 
 
 @pytest.fixture
@@ -118,8 +124,8 @@ def test_points_3_and_4_with_learning_rate_0_every_ratio_is_1(
         largest.append(float(stats["log_ratio_max"]))
         return loss, stats
 
-    policy_loss = module.policy_loss
-    monkeypatch.setattr(module, "policy_loss", spy)
+    policy_loss = ppo_learner.policy_loss
+    monkeypatch.setattr(ppo_learner, "policy_loss", spy)
     run(lr=1e-30, critic_lr=1e-30, epochs=2, temperature=temperature, max_kl=1e9)
     assert len(largest) >= 8
     assert max(largest) < 1e-4
@@ -173,7 +179,7 @@ def test_point_7_the_logged_reward_is_what_was_maximised(
         sums.append(float(rewards.sum(1).mean()))
         return gae(rewards, *args)
 
-    monkeypatch.setattr(module, "gae", spy)
+    monkeypatch.setattr(ppo_learner, "gae", spy)
     run(episodes=96, kl_coef=0.5, kl_control="adaptive", kl_target=0.01, kl_horizon=40, lr=5e-3)
     found = lines(tmp_path / "out/metrics.jsonl")[1:]
     assert [line["reward"] for line in found] == pytest.approx(sums, abs=1e-4)
@@ -186,14 +192,14 @@ def test_losses_are_logged_as_means_over_the_minibatches(
     run: Run, tmp_path: Path, lines: Callable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told: list[tuple[float, float]] = []
-    whole = module.optimize
+    whole = ppo_learner.optimize
 
     def spy(*args: Any, **rest: Any) -> Any:
         metrics = whole(*args, **rest)
         told.append((float(metrics["loss"]), float(metrics["grad_norm"])))
         return metrics
 
-    monkeypatch.setattr(module, "optimize", spy)
+    monkeypatch.setattr(ppo_learner, "optimize", spy)
     run(episodes=32, batch=32, minibatch=8)
     (line,) = lines(tmp_path / "out/metrics.jsonl")[1:]
     policy, critic = told[::2], told[1::2]
@@ -343,7 +349,7 @@ def test_ptx_draws_other_rows_for_each_minibatch(bench: Bench, monkeypatch: pyte
         steps.append(step)
         return batch_at(step, **keys)
 
-    monkeypatch.setattr(module, "batch_at", spy)
+    monkeypatch.setattr(ppo_learner, "batch_at", spy)
     learner = bench.learner(corpus=True, epochs=2, minibatch=5)
     for iteration in (0, 1):
         learner.learn(iteration, bench.rollout)
@@ -444,7 +450,7 @@ def test_point_20_responses_are_written_for_people_to_read(toy: Any, lines: Call
 
 def test_point_20_a_negative_kl_gives_an_alarm(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     said = io.StringIO()
-    monkeypatch.setattr(module, "episode_kl", lambda logprobs, *_: torch.full((len(logprobs),), -0.5))
+    monkeypatch.setattr(ppo_learner, "episode_kl", lambda logprobs, *_: torch.full((len(logprobs),), -0.5))
     run(progress=Progress(console=Console(file=said, width=200)))
     assert "KL is -0.50 nats, below 0" in said.getvalue()
 
@@ -556,3 +562,34 @@ def test_a_reward_model_that_does_not_fit_stops_it_before_anything_is_written(
     # Without demonstrations there is nothing to hold it to.
     run(inputs={"reward": tmp_path / "shifted", "demonstrations": None, "corpus": None, "check": None}, episodes=32)
     assert load_language_model(tmp_path / "out").config == load_language_model(toy.sft).config
+
+
+# the critic alone, before the policy moves -----------------------------------------------------------
+
+
+def test_in_its_warmup_the_critic_alone_learns(bench: Bench) -> None:
+    learner = bench.learner(critic_warmup=1, minibatch=4, batch=12, episodes=36)
+    policy, critic = (copy.deepcopy(one.state_dict()) for one in (learner.models.policy, learner.models.critic))
+    metrics = learner.learn(0, bench.rollout)
+    assert all(bool((now == policy[name]).all()) for name, now in learner.models.policy.state_dict().items())
+    assert any(bool((now != critic[name]).any()) for name, now in learner.models.critic.state_dict().items())
+    assert metrics["lr_scale"] == 0
+    assert metrics["value_loss"] > 0
+    assert "loss" not in metrics
+    assert "clip_fraction" not in metrics
+    metrics = learner.learn(1, bench.rollout)
+    assert metrics["lr_scale"] == 1, "the policy's rate begins with its own first iteration"
+    assert any(bool((now != policy[name]).any()) for name, now in learner.models.policy.state_dict().items())
+
+
+def test_the_policy_is_tried_when_it_has_learnt_and_not_in_the_warmup(
+    run: Run, tmp_path: Path, lines: Callable
+) -> None:
+    run(batch=8, minibatch=8, episodes=48, critic_warmup=2, snapshots=2, max_kl=1e9)
+    tried = [line["step"] for line in lines(tmp_path / "out/metrics.jsonl") if "dev_score" in line]
+    assert tried == [0, 4, 6]
+
+
+def test_a_warmup_that_leaves_the_policy_nothing_is_refused() -> None:
+    with pytest.raises(ValidationError, match=r"critic_warmup 4 leaves the policy none of the 4 iterations"):
+        PPOConfig(episodes=1024, critic_warmup=4)
