@@ -13,7 +13,8 @@ from torch import nn
 
 from preceptor.keyed import torch_rng
 from preceptor.models.attention import KVCache
-from preceptor.models.transformer import Transformer, segment_mask, segment_positions
+from preceptor.models.masks import segment_mask, segment_positions
+from preceptor.models.transformer import Transformer
 
 MakeModel = Callable[..., Transformer]
 FAMILIES = ("llama", "gpt2")

@@ -160,7 +160,9 @@ def test_point_12_gradients_do_not_depend_on_the_token_budget(
         torch.testing.assert_close(grad, whole[name], rtol=1e-4, atol=1e-6, msg=name)
 
 
-def test_points_8_and_15_scores_and_measures_do_not_depend_on_the_batch(tiny_scalar: Callable) -> None:
+def test_points_8_and_15_scores_and_measures_do_not_depend_on_the_batch(
+    tiny_scalar: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
     model = tiny_scalar(bias=0.4)
     losses = []
     with torch.no_grad():
@@ -178,8 +180,19 @@ def test_points_8_and_15_scores_and_measures_do_not_depend_on_the_batch(tiny_sca
     assert row == len(scores) == 7
     whole = measure(model, RAGGED, 0)
     assert whole["loss"] == pytest.approx(sum(losses) / 4, rel=1e-5)
-    for batch in (1, 3):
-        assert measure(model, RAGGED, 0, batch=batch) == pytest.approx(whole, rel=1e-5)
+    for budget in (1, 30):
+        monkeypatch.setattr(module, "TOKEN_BUDGET", budget)
+        assert measure(model, RAGGED, 0) == pytest.approx(whole, rel=1e-5)
+
+
+@pytest.mark.parametrize(("heldout_share", "looks"), [(0.05, 4), (0.4, 2)])
+def test_looks_at_what_is_held_out_are_fewer_where_they_cost_much(
+    run: Run, tmp_path: Path, lines: Callable, heldout_share: float, looks: int
+) -> None:
+    summary = run(heldout_share=heldout_share, batch=1)
+    looked = [line["step"] for line in lines(tmp_path / "out/metrics.jsonl") if "heldout_accuracy" in line]
+    assert looks <= len(looked) <= looks + 1, "one more where the steps do not divide"
+    assert looked[-1] == summary["steps"]
 
 
 def test_several_labelers_of_the_same_responses_are_one_element(

@@ -23,7 +23,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from preceptor.generation.prepared import Prepared, Rows, pairs
-from preceptor.models.transformer import Transformer, window_mask
+from preceptor.models.masks import window_mask
+from preceptor.models.transformer import Transformer
 
 _BUNDLE_WIDTH = 128  # numbers; wider ones waste arithmetic on zeros
 _REACH_STEP = 4  # the reach grows in such steps, so that the views of a step serve for several

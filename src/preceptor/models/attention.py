@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from preceptor.models.branches import Forest
 from preceptor.models.config import TransformerConfig
 from preceptor.models.fused import RMSNorm, rms_norm
 from preceptor.models.linear import Linear, chosen
@@ -123,7 +124,7 @@ class Attention(nn.Module):
         self,
         x_BTD: Tensor,
         turns: Tensor | None,
-        mask: Tensor | None,
+        mask: Tensor | Forest | None,
         cache: KVCache | None,
         rows: Tensor | None = None,
         noise: Tensor | None = None,
@@ -136,15 +137,18 @@ class Attention(nn.Module):
         q, k, v = self.heads_of(x_BTD, turns, noise)
         if cache is not None:
             k, v = cache.write(self.layer, k, v)
-        y = F.scaled_dot_product_attention(
-            q,
-            k,
-            v,
-            attn_mask=mask,
-            is_causal=mask is None and self.causal and T > 1,
-            scale=self.scale,
-            enable_gqa=self.heads != self.kv_heads,
-        )
+        if isinstance(mask, Forest):
+            y = mask.attend(q, k, v, self.scale)
+        else:
+            y = F.scaled_dot_product_attention(
+                q,
+                k,
+                v,
+                attn_mask=mask,
+                is_causal=mask is None and self.causal and T > 1,
+                scale=self.scale,
+                enable_gqa=self.heads != self.kv_heads,
+            )
         y = y.transpose(1, 2).reshape(B, T, -1)
         return self.out(y if rows is None else y.flatten(0, 1).index_select(0, rows), noise=chosen(noise, rows))
 

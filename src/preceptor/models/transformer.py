@@ -13,9 +13,11 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from preceptor.models.attention import Attention, KVCache
+from preceptor.models.branches import LONG, Forest
 from preceptor.models.config import TransformerConfig
 from preceptor.models.fused import RMSNorm
 from preceptor.models.linear import Linear, chosen
+from preceptor.models.masks import branch_mask, branch_positions, segment_mask, segment_positions, window_mask
 from preceptor.models.rotary import layer_tables
 
 
@@ -75,7 +77,7 @@ class Block(nn.Module):
         self,
         x_BTD: Tensor,
         turns: Tensor | None,
-        mask: Tensor | None,
+        mask: Tensor | Forest | None,
         cache: KVCache | None,
         rows: Tensor | None = None,
         noise: Tensor | None = None,
@@ -200,13 +202,14 @@ class Transformer(nn.Module):
 
     def _places(
         self, ids_BT: Tensor, segments_BT: Tensor | None, branches_BT: Tensor | None, cache: KVCache | None
-    ) -> tuple[Tensor, int, Tensor | None, Tensor | None]:
+    ) -> tuple[Tensor, int, Tensor | Forest | None, Tensor | Forest | None]:
         """Positions (B or 1, T), how many there are, and the attention masks of full and of sliding layers.
 
         A mask is None where plain causal (or full) attention is right.
         """
         T, window = ids_BT.shape[1], self.config.sliding_window
         steps = torch.arange(T, device=ids_BT.device)
+        mask: Tensor | Forest | None
         if cache is not None:
             positions, mask = cache.lengths[:, None] + steps, cache.mask(T)
             end = cache.reach(T)
@@ -215,8 +218,12 @@ class Transformer(nn.Module):
         elif branches_BT is not None:
             if not self.config.causal:
                 raise ValueError("branches share a beginning that does not see what follows: causal models only")
-            positions, mask = branch_places(segments_BT, branches_BT)
+            positions = branch_positions(segments_BT, branches_BT)
             end = int(positions.max()) + 1
+            if self._in_pieces(T, end):
+                mask = Forest.of(segments_BT, branches_BT)
+            else:
+                mask = branch_mask(segments_BT, branches_BT)
         else:
             positions = segment_positions(segments_BT)
             mask = segment_mask(segments_BT, self.config.causal)
@@ -225,61 +232,15 @@ class Transformer(nn.Module):
             raise ValueError(f"{end} positions do not fit the context of {self.config.max_position_embeddings}")
         if window is None or end <= window:
             return positions, end, mask, mask
+        assert not isinstance(mask, Forest)
         near = cache.mask(T, window) if cache is not None else window_mask(positions, window, mask, self.config.causal)
         return positions, end, mask, near
 
+    def _in_pieces(self, time: int, end: int) -> bool:
+        """Whether branches of rows this long attend in pieces: see models/branches.py.
 
-def window_mask(positions: Tensor, window: int, mask: Tensor | None, causal: bool) -> Tensor:
-    """``mask`` (None: plain causal or full attention) without what lies ``window`` or more positions away.
-
-    From positions (B or 1, T) to (B or 1, 1, T, T) bool, True where the query (third axis) may look at the key.
-    """
-    distances = positions[:, None, :, None] - positions[:, None, None, :]
-    near = (distances if causal else distances.abs()) < window
-    if mask is not None:
-        return near & mask
-    # Without a mask a row is one sequence and perhaps padding behind it, whose own positions do not matter.
-    return near & torch.ones_like(near[0, 0]).tril() if causal else near
-
-
-def segment_positions(segments_BT: Tensor) -> Tensor:
-    """How far each token is from the start of its segment, (B, T)."""
-    T = segments_BT.shape[1]
-    steps = torch.arange(T, device=segments_BT.device)
-    starts = torch.ones_like(segments_BT, dtype=torch.bool)
-    starts[:, 1:] = segments_BT[:, 1:] != segments_BT[:, :-1]
-    return steps - torch.where(starts, steps, 0).cummax(dim=1).values
-
-
-def segment_mask(segments_BT: Tensor, causal: bool) -> Tensor | None:
-    """(B, 1, T, T) bool, True where the query (third axis) may look at the key (fourth).
-
-    None when one causal segment starts every row: real tokens then never see the padding
-    behind them, and plain causal attention is several times faster. A padding token sees
-    only padding, itself at least, so that no softmax is empty.
-    """
-    if causal and bool(((segments_BT == 1) | (segments_BT == 0)).all()):
-        real = segments_BT != 0
-        if bool((real[:, 1:] <= real[:, :-1]).all()):
-            return None
-    mask = segments_BT[:, :, None] == segments_BT[:, None, :]
-    if causal:
-        T = segments_BT.shape[1]
-        mask = mask & torch.ones(T, T, dtype=torch.bool, device=mask.device).tril()
-    return mask[:, None]
-
-
-def branch_places(segments_BT: Tensor, branches_BT: Tensor) -> tuple[Tensor, Tensor]:
-    """Positions (B, T) and mask (B, 1, T, T) of causal segments whose sequences share a beginning.
-
-    Every branch goes on where the shared part, branch 0, ends, and sees that part and itself.
-    """
-    steps_BT = torch.arange(segments_BT.shape[1], device=segments_BT.device).expand_as(segments_BT)
-    in_segment = segment_positions(segments_BT)
-    in_part = segment_positions(segments_BT * (branches_BT.max() + 1) + branches_BT)
-    forks = (branches_BT == 1) & (in_part == 0)
-    shared = in_segment.gather(1, torch.where(forks, steps_BT, 0).cummax(dim=1).values)
-    positions = torch.where(branches_BT == 0, in_segment, shared + in_part) * (segments_BT != 0)
-    own = branches_BT[:, :, None] == branches_BT[:, None, :]
-    mask = (segments_BT[:, :, None] == segments_BT[:, None, :]) & (own | (branches_BT == 0)[:, None, :])
-    return positions, (mask & (steps_BT[:, :, None] >= steps_BT[:, None, :]))[:, None]
+        Not under a sliding window, which needs the mask; nor on a GPU, nor compiled, where many small calls cost more.
+        """
+        window = self.config.sliding_window
+        compiled = self.blocks[0]._compiled_call_impl is not None
+        return time >= LONG and self.device.type == "cpu" and not compiled and (window is None or end <= window)

@@ -28,7 +28,7 @@ from preceptor.training.batches import Padding, batch_at, group_by_length, steps
 from preceptor.training.loop import CHECKPOINT, Metrics, TrainingState, optimize, train
 from preceptor.training.optimizer import Optimizer, OptimizerConfig, learning_rate_scale
 from preceptor.training.progress import Progress, jsonable
-from preceptor.training.scoring import packed_length, packed_scores, sequence_scores
+from preceptor.training.scoring import TOKEN_BUDGET, packed_length, packed_scores, sequence_scores
 
 
 class RewardConfig(OptimizerConfig):
@@ -206,17 +206,19 @@ class _Learner:
         self.seed, self.token_budget = seed, compute.token_budget
         self.batch = min(config.batch, len(learnt))
         self.steps = steps_of(len(learnt), config.batch, config.epochs)
+        # A look at what is held out computes it once forward: with few rankings to learn from, four take too long.
+        self.looks = 4 if self.steps * self.batch >= 8 * len(unseen) else 2
         self.optimizer = Optimizer(network, config)
         self.state = TrainingState({"model": network}, {"model": self.optimizer})
         self.measured: dict[int, Metrics] = {}  # on ``unseen``, after so many steps
 
     def do_step(self, step: int) -> Metrics:
-        """One optimizer step; four times in the stage also how the model does on held-out rankings."""
+        """One optimizer step; from time to time, and at the end, also how the model does on held-out rankings."""
         sums, padding = {"tokens": 0.0}, Padding()
         scale = learning_rate_scale(self.config, step, self.steps)
         where = f"{self.name} step {step}"
         metrics = optimize(self.optimizer, self._losses(step, sums, padding), scale=scale, where=where)
-        if self.unseen and ((step + 1) % max(1, self.steps // 4) == 0 or step + 1 == self.steps):
+        if self.unseen and ((step + 1) % max(1, self.steps // self.looks) == 0 or step + 1 == self.steps):
             self.measured[step + 1] = self._measure()
             metrics |= self.measured[step + 1]
         return metrics | sums | {"padding": padding.share}
@@ -309,11 +311,11 @@ def ranking_scores(
 
 
 @torch.no_grad()
-def measure(model: ScalarModel, rankings: Sequence[RankedIds], pad_id: int, batch: int = 64) -> dict[str, float]:
+def measure(model: ScalarModel, rankings: Sequence[RankedIds], pad_id: int) -> dict[str, float]:
     """Loss a prompt and the share of strict pairs that the model orders as the labelers did."""
     loss = correct = pairs = 0.0
-    for at in range(0, len(rankings), batch):
-        scores, ranks, mask, weights = ranking_scores(model, rankings[at : at + batch], pad_id)
+    for group in group_by_length(range(len(rankings)), [one.length for one in rankings], TOKEN_BUDGET):
+        scores, ranks, mask, weights = ranking_scores(model, [rankings[i] for i in group], pad_id)
         hits, counted = kwise_accuracy(scores, ranks, mask)
         loss += float((kwise_loss_per_prompt(scores, ranks, mask)[0] * weights).sum())
         correct, pairs = correct + float(hits), pairs + float(counted)
