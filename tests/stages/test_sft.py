@@ -31,7 +31,7 @@ Run = Callable[..., dict[str, Any]]
 
 @pytest.fixture
 def run(toy: Any, tmp_path: Path) -> Run:
-    """run(**keys of the table): the stage from the toy's base model, into tmp_path / "out"."""
+    """run(**keys of the table): the stage from the toy's base model, into tmp_path / "out"; ``named``: its `reward`."""
 
     def call(
         out: str = "out",
@@ -39,11 +39,12 @@ def run(toy: Any, tmp_path: Path) -> Run:
         corpus: bool = True,
         progress: Any = None,
         reward: Path | None = None,
+        named: Path | None = None,
         token_budget: int = 400,
         **keys: Any,
     ) -> dict[str, Any]:
         return sft(
-            SFTConfig(**toy.tables["sft"] | {"epochs": 2, "batch": 32} | keys),
+            SFTConfig(**toy.tables["sft"] | {"epochs": 2, "batch": 32, "reward": named} | keys),
             model=toy.base,
             demonstrations=demonstrations or toy.demonstrations,
             corpus=toy.corpus if corpus else None,
@@ -247,6 +248,8 @@ def test_a_reward_model_chooses_where_one_is_given(
     liked = iter([3.0, 2.0, 1.0])
     monkeypatch.setattr(Trial, "score", lambda self, model: next(liked))
     assert run("first", reward=toy.reward, epochs=3, keep="best")["kept_step"] == min(tried)
+    liked = iter([3.0, 2.0, 1.0])
+    assert run("named", named=toy.reward, epochs=3, keep="best")["kept_step"] == min(tried), "the recipe can name it"
 
 
 def test_a_reward_model_that_cannot_choose_is_a_clear_error(

@@ -48,9 +48,11 @@ class SFTConfig(OptimizerConfig):
     )
     keep: Literal["best", "last"] = Field(
         "best",
-        description="Which weights are kept. `best`: of those at the end of each epoch the ones that a given reward "
-        "model (`--reward`) scores highest on held-out prompts; without one, or in a run, those of the lowest held-out "
-        "loss.",
+        description="Which weights are kept. `best`: of those at the end of each epoch the ones that `reward` scores "
+        "highest on held-out prompts; without one those of the lowest held-out loss.",
+    )
+    reward: Path | None = Field(
+        None, description="A reward model, of an earlier run say, that chooses among the checkpoints."
     )
     reward_prompts: int = Field(
         128, ge=1, description="Held-out prompts whose responses a given reward model scores at each checkpoint."
@@ -79,10 +81,10 @@ def sft(
 ) -> dict[str, Any]:
     """Fine-tune the language model in ``model`` on a file of demonstrations and write it to ``out``.
 
-    ``reward`` is a reward model that chooses among the checkpoints (``sft_checkpoints.py``). The gradient is that of:
-    mean loss over the trained tokens of the batch's demonstrations + pretrain_coef * mean loss over the tokens of its
-    corpus rows. With ``lora`` only adapters over ``model`` are trained; ``out`` is the merged model all the same, and
-    ``out/adapter`` has them alone.
+    ``reward``, or else the one that the table names, chooses among the checkpoints (``sft_checkpoints.py``). The
+    gradient is that of: mean loss over the trained tokens of the batch's demonstrations + pretrain_coef * mean loss
+    over the tokens of its corpus rows. With ``lora`` only adapters over ``model`` are trained; ``out`` is the merged
+    model all the same, and ``out/adapter`` has them alone.
     """
     network, text = open_language_model(model)
     place(network, compute).train()
@@ -91,7 +93,7 @@ def sft(
     network.gradient_checkpointing = config.gradient_checkpointing
     compile_blocks(network, compute)
     data = _Data.read(config, demonstrations, corpus, text, network.context, seed)
-    trial = None
+    trial, reward = None, reward or config.reward
     if reward is not None and config.keep == "best":
         sampling = SamplingConfig(max_new_tokens=config.max_new_tokens, seed=seed)
         asked = data.unseen_records[: config.reward_prompts]

@@ -3,7 +3,8 @@ loss.
 
 InstructGPT chose its SFT models "based on the RM score on the validation set" and found that score, and what labelers
 prefer, still rising while the held-out loss already rose (2203.02155, 3.5). A reward model that is fitted in the same
-run comes after SFT; there only the loss can choose. A reward model of an earlier round or run can choose here.
+run comes after SFT; there only the loss can choose. A reward model of an earlier round or run can choose here
+(``sft.reward``, or ``--reward``).
 """
 
 from collections.abc import Sequence
