@@ -81,7 +81,7 @@ class Snapshots:
         rollout = assess(
             episodes,
             reference=self.reference,
-            critic=self.scorer,
+            critic=None,
             reward_model=self.scorer,
             tokenizer=self.tokenizer,
             temperature=self.sampling.temperature,

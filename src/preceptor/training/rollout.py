@@ -122,13 +122,16 @@ def assess(
     episodes: Sequence[Generation],
     *,
     reference: Transformer,
-    critic: ScalarModel,
+    critic: ScalarModel | None,
     reward_model: ScalarModel,
     tokenizer: Tokenizer,
     temperature: float,
     no_end_penalty: float,
 ) -> Rollout:
-    """Responses as a :class:`Rollout`: ids and masks as they were generated, never decoded and encoded again."""
+    """Responses as a :class:`Rollout`: ids and masks as they were generated, never decoded and encoded again.
+
+    Without a critic, for those that nothing is learnt from, the values are 0.
+    """
     sequences = [[*one.prompt, *one.ids] for one in episodes]
     ids, segments = pad_batch(sequences, tokenizer.pad_id)
     mask = torch.zeros(ids.shape[0], ids.shape[1] - 1, dtype=torch.bool)
@@ -146,5 +149,6 @@ def assess(
         index = torch.tensor(rows)
         theirs, _ = response_logprobs(reference, part.ids, part.segments, part.mask, temperature)
         bare.ref_logprobs[index, :width] = theirs.cpu()
-        bare.values[index, :width] = response_values(critic, part.ids, part.segments, part.mask).cpu()
+        if critic is not None:
+            bare.values[index, :width] = response_values(critic, part.ids, part.segments, part.mask).cpu()
     return bare
