@@ -5,15 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
-from preceptor import judging
 from preceptor.cli import main
 from preceptor.errors import InputError
 from preceptor.evaluation.ratings import rating_figures
-from preceptor.feedback.schema import Rating, Response, Sample
+from preceptor.feedback.schema import Rating
 from preceptor.files import write_jsonl
-from preceptor.text.conversation import Message
 from tests.conftest import Toy
 
 COUNT = 6
@@ -75,21 +72,6 @@ def test_answers_to_other_prompts_of_the_same_ids_are_not_taken_for_answers(
     prompts.write_text(prompts.read_text().replace('"p1"', '"p0"'))
     assert judge(*command) == 2
     assert "prompt p0 is there twice" in capsys.readouterr().err
-
-
-def test_an_answer_that_was_cut_off_is_scored_without_an_end(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
-    scored: list[list[int]] = []
-
-    def keep(model: Any, sequences: list[list[int]], pad_id: int) -> torch.Tensor:
-        scored.extend(sequences)
-        return torch.arange(len(sequences), dtype=torch.float32)
-
-    monkeypatch.setattr(judging, "sequence_scores", keep)
-    responses = [Response(text="ann likes", model="a"), Response(text="ann likes", model="b")]
-    sample = Sample(prompt_id="p", messages=[Message(role="user", content="Who?")], responses=responses)
-    judging._by_reward([sample], {("p", "b")}, toy.reward)
-    whole, cut = scored
-    assert whole[-1] == toy.text.eos_id and cut == whole[:-1]
 
 
 def test_rankings_and_ratings_of_people_are_read_as_they_are(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ address, or people, whose rankings come as a file. The directory gets ``answers-
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -133,7 +133,6 @@ def _rankings(study: Study, progress: Progress) -> tuple[list[Ranking], dict[str
     if twice:
         raise InputError(f"{study.prompts}: prompt {twice[0]} is there twice; give each an id of its own")
     rows = {name: _answers(name, path, prompts, study, progress) for name, path in study.models.items()}
-    cut = {(row["id"], name) for name, written in rows.items() for row in written if not row["finished"]}
     texts = {name: [row["text"] for row in written] for name, written in rows.items()}
     texts |= {name: _read_answers(path, prompts) for name, path in study.answers.items()}
     samples = []
@@ -142,7 +141,7 @@ def _rankings(study: Study, progress: Progress) -> tuple[list[Ranking], dict[str
         named = list(texts.items())
         responses = [Response(text=named[i][1][at], model=named[i][0]) for i in order]
         samples.append(Sample(prompt_id=prompt.id, messages=prompt.messages, responses=responses))
-    rankings, notes = _judged(study, samples, cut, progress)
+    rankings, notes = _judged(study, samples, progress)
     write_jsonl(study.out / "rankings.jsonl", rankings)
     empty = {name: sum(not text for text in written) for name, written in texts.items()}
     return rankings, notes | {"empty_answers": empty, "not_judged": len(samples) - len(rankings)}
@@ -175,10 +174,7 @@ def _read_answers(path: Path, prompts: Sequence[Prompt]) -> list[str]:
     return [by_prompt[prompt.id] for prompt in prompts]
 
 
-def _judged(
-    study: Study, samples: list[Sample], cut: Set[tuple[str, str]], progress: Progress
-) -> tuple[list[Ranking], dict[str, Any]]:
-    """``cut`` has the prompt and the model of each answer that did not end by itself."""
+def _judged(study: Study, samples: list[Sample], progress: Progress) -> tuple[list[Ranking], dict[str, Any]]:
     with progress.stage("judge", None) as stage:
         stage.start(len(samples))
         if study.remote is not None:
@@ -189,23 +185,20 @@ def _judged(
             bias = {"same_both_ways": judged.same_both_ways, "judge_first_place": judged.first_place}
             return judged.rankings, bias | {"malformed": judged.malformed}
         if study.reward is not None:
-            return _by_reward(samples, cut, study.reward), {}
+            return _by_reward(samples, study.reward), {}
         gold = gold_judge(study.gold) if study.gold is not None else None
         if gold is None:
             raise InputError(f"--gold {study.gold}: has no gold.jsonl; name the data directory of a run on atlas")
         return _by_gold(samples, gold), {}
 
 
-def _by_reward(samples: Sequence[Sample], cut: Set[tuple[str, str]], path: Path) -> list[Ranking]:
-    """Each answer is read as in the reward model's training: behind its conversation, with its end if it has one."""
+def _by_reward(samples: Sequence[Sample], path: Path) -> list[Ranking]:
+    """Each answer is read as in the reward model's training: behind its conversation, and with an end."""
     text, model = Tokenizer.load(path), place(load_scalar_model(path), COMPUTE)
     sequences = []
     for sample in samples:
         replies = [response.text for response in sample.responses]
-        whole = [one.ids for one in render_replies(text, sample.messages, replies, model.trunk.context)]
-        for response, ids in zip(sample.responses, whole, strict=True):
-            unfinished = (sample.prompt_id, response.model) in cut and ids[-1] in text.eos_ids
-            sequences.append(ids[:-1] if unfinished else ids)
+        sequences += [one.ids for one in render_replies(text, sample.messages, replies, model.trunk.context)]
     scores = iter(sequence_scores(model, sequences, text.pad_id).tolist())
     return [_ranking(sample, [next(scores) for _ in sample.responses], "reward model") for sample in samples]
 

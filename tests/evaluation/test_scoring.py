@@ -27,6 +27,16 @@ def test_scores_are_read_at_the_last_token_and_ignore_neighbours(tiny_scalar: Ca
     assert reward_scores(model, []) == []
 
 
+def test_an_unfinished_answer_is_read_as_if_it_ended_there(tiny_scalar: Callable[..., ScalarModel]) -> None:
+    model = tiny_scalar()
+    cut, whole = Answer("", [1, 4, 5], [50, 51], False, end_id=2), Answer("", [1, 4, 5], [50, 51, 2], True, end_id=2)
+    assert reward_scores(model, [cut]) == pytest.approx(reward_scores(model, [whole]), abs=1e-5)
+    room = model.trunk.context - 3  # where there is none left, the end takes the place of the last token
+    cut = Answer("", [1, 4, 5], [50] * room, False, end_id=2)
+    whole = Answer("", [1, 4, 5], [50] * (room - 1) + [2], True, end_id=2)
+    assert reward_scores(model, [cut]) == pytest.approx(reward_scores(model, [whole]), abs=1e-5)
+
+
 @pytest.mark.parametrize("rows", [128, 2])
 def test_kl_is_the_sum_over_response_tokens(
     tiny_model: Callable[..., Transformer], rows: int, monkeypatch: pytest.MonkeyPatch

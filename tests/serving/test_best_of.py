@@ -39,8 +39,7 @@ def test_the_best_come_back_with_what_they_cost(
         ids = render(
             tiny_tokenizer, [Message(role="user", content="hello"), Message(role="assistant", content=text)]
         ).ids
-        cut = ids[:-1] if choice.finish_reason == "length" else ids
-        scored.append((sequence_scores(model, [cut], tiny_tokenizer.pad_id).item(), text, choice.finish_reason))
+        scored.append((sequence_scores(model, [ids], tiny_tokenizer.pad_id).item(), text, choice.finish_reason))
     scored.sort(key=lambda one: -one[0])
     told = best.model_extra["preceptor"]
     assert told["best_of"] == 8

@@ -315,6 +315,25 @@ def test_point_14_at_step_0_the_critic_is_the_reward_model_bias_included(
         assert (gap < 1e-4) == same, "equal at every state of a response, until the critic has learnt"
 
 
+def test_a_critic_with_a_head_of_0_foretells_nothing_at_first_and_then_learns(
+    run: Run, toy: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rollouts: list[Rollout] = []
+
+    def spy(*args: Any, **keys: Any) -> Rollout:
+        rollouts.append(collect(*args, **keys))
+        return rollouts[-1]
+
+    monkeypatch.setattr(module, "collect", spy)
+    run(critic_lr=1e-2, critic_head="zero")
+    first, second = rollouts
+    assert not first.values.any()
+    assert second.values[second.mask].abs().max() > 0.01
+    scores = load_scalar_model(toy.reward)(first.ids, first.segments)
+    assert first.scores.abs().max() > 0.01, "the reward model has kept its head"
+    assert scores.abs().max() > 0.01
+
+
 # 17: PPO-ptx -------------------------------------------------------------------------------------
 
 

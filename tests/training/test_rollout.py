@@ -78,14 +78,15 @@ def test_the_mask_covers_the_response_and_nothing_else(roll: Roll) -> None:
     assert (rollout.logprobs[rollout.mask] < 0).all()
 
 
-def test_point_5_nothing_follows_the_end_and_the_reward_model_reads_the_last_token(roll: Roll) -> None:
+def test_point_5_nothing_follows_the_end_and_the_reward_model_reads_there(roll: Roll) -> None:
     rollout = roll()
     assert 0 < rollout.ended.sum() < len(PROMPTS), "this toy must show both"
     for row, response in enumerate(responses(rollout)):
         assert 2 not in response[:-1]
         assert (response[-1] == 2) == bool(rollout.ended[row])
         assert rollout.ended[row] or len(response) == 12
-        whole = torch.tensor([[*PROMPTS[row], *response]])
+        end = [] if rollout.ended[row] else [2]  # read as if it ended there, as every response in rankings does
+        whole = torch.tensor([[*PROMPTS[row], *response, *end]])
         with torch.no_grad():
             score = roll.models["reward_model"](whole)[0, -1]  # type: ignore[attr-defined]
         torch.testing.assert_close(rollout.scores[row], score, atol=1e-5, rtol=0)

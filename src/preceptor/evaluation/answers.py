@@ -37,6 +37,7 @@ class Answer:
     prompt: list[int]
     ids: list[int]
     finished: bool
+    end_id: int | None = None  # the end token, which the reward model reads behind one that is not finished too
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,7 @@ class Policy:
 
     def _answer(self, chat: list[int], ids: list[int], stopped: bool) -> Answer:
         if self.base_format is None:
-            return Answer(self.tokenizer.decode(ids).strip(), chat, list(ids), stopped)
+            return Answer(self.tokenizer.decode(ids).strip(), chat, list(ids), stopped, self.tokenizer.eos_id)
         end = next((place for place, token in enumerate(ids) if token in self.tokenizer.eos_ids), len(ids))
         written = self.tokenizer.decode(ids[:end])
         text = cut(written)

@@ -17,12 +17,17 @@ from preceptor.models.transformer import Transformer
 from preceptor.text.packing import pad_batch
 from preceptor.text.tokenizer import PAD_ID
 from preceptor.training.batches import group_by_length
-from preceptor.training.scoring import TOKEN_BUDGET, sequence_scores
+from preceptor.training.scoring import TOKEN_BUDGET, sequence_scores, with_end
 
 
 def reward_scores(model: ScalarModel, answers: Sequence[Answer]) -> list[float]:
-    """The reward model's score of each answer, read at its last token."""
-    sequences = [[*answer.prompt, *answer.ids] for answer in answers]
+    """The reward model's score of each answer, read at its end."""
+    sequences = []
+    for answer in answers:
+        whole = [*answer.prompt, *answer.ids]
+        if answer.end_id is not None and not answer.finished:
+            whole = with_end(whole, answer.end_id, model.trunk.context)
+        sequences.append(whole)
     scores: list[float] = sequence_scores(model, sequences, PAD_ID).tolist()
     return scores
 

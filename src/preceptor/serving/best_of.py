@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from preceptor.errors import InputError
-from preceptor.generation.engine import FinishReason
 from preceptor.models.heads import ScalarModel
 from preceptor.serving.refusals import RefusalError
 from preceptor.serving.replies import Reply
@@ -34,13 +33,11 @@ class Judge:
         """Whether it has as much to score as it should."""
         return self._waiting >= WAITING
 
-    async def scores(
-        self, messages: Sequence[Message], replies: Sequence[str], reasons: Sequence[FinishReason | None]
-    ) -> list[float]:
-        """The score of each reply to a conversation; ``reasons`` say how each one ended."""
+    async def scores(self, messages: Sequence[Message], replies: Sequence[str]) -> list[float]:
+        """The score of each reply to a conversation, read as if it ended where it was cut off."""
         self._waiting += 1
         try:
-            return await asyncio.wrap_future(self._thread.submit(self._scores, messages, replies, reasons))
+            return await asyncio.wrap_future(self._thread.submit(self._scores, messages, replies))
         finally:
             self._waiting -= 1
 
@@ -48,17 +45,12 @@ class Judge:
         """Finish what is under way, and end the thread."""
         self._thread.shutdown(cancel_futures=True)
 
-    def _scores(
-        self, messages: Sequence[Message], replies: Sequence[str], reasons: Sequence[FinishReason | None]
-    ) -> list[float]:
+    def _scores(self, messages: Sequence[Message], replies: Sequence[str]) -> list[float]:
         tokenizer, trunk = self._tokenizer, self._model.trunk
         try:
             sequences = [one.ids for one in render_replies(tokenizer, messages, replies, trunk.context)]
         except InputError as error:  # of its own template or context; the served model may well take it
             raise RefusalError(400, f"the reward model cannot read this: {error}", param="messages") from None
-        for ids, reason in zip(sequences, reasons, strict=True):
-            if reason == "length" and ids[-1] in tokenizer.eos_ids:
-                ids.pop()  # it was cut off, and is judged as it stands: without an end
         scores: list[float] = sequence_scores(self._model, sequences, tokenizer.pad_id).tolist()
         if not all(map(math.isfinite, scores)):
             raise RefusalError(503, "the reward model computes values that are not finite; serve another")
@@ -74,7 +66,7 @@ async def best_pieces(reply: Reply, judge: Judge, messages: Sequence[Message], n
         chosen[piece.sample] += piece.chosen
         last[piece.sample] = piece
     ends = [last[sample] for sample in range(len(texts))]
-    scores = await judge.scores(messages, texts, [end.finish_reason for end in ends])
+    scores = await judge.scores(messages, texts)
     order = sorted(range(len(texts)), key=lambda sample: -scores[sample])
     reply.notes |= {"best_of": len(texts), "scores": [scores[sample] for sample in order]}
     for place, sample in enumerate(order[:n]):

@@ -55,7 +55,7 @@ def inspection_routes(inspectors: Mapping[str, Inspector], judge: Judge | None) 
         record_of(request).begins(asked.model, found["prompt_tokens"] + len(found["tokens"]))
         if judge is not None:
             *before, reply = asked.messages
-            (found["score"],) = await judge.scores(before, [reply.content], [None])
+            (found["score"],) = await judge.scores(before, [reply.content])
         return found
 
     @router.post("/v1/inspect/attention", responses=ANSWERS, openapi_extra=described(AttentionRequest))

@@ -63,6 +63,9 @@ def ppo(
     sampling = SamplingConfig(temperature=config.temperature, max_new_tokens=config.max_new_tokens, seed=seed)
     episodes = _Episodes.read(config, models, text, prompts, sampling, seed)
     probe(text, models.policy, models.critic, models.reward, episodes.prompts[:8], sampling, demonstrations)
+    if config.critic_head == "zero":
+        for parameter in models.critic.score.parameters():
+            parameter.data.zero_()
     rows = read_corpus(corpus, text, context, seed=seed) if corpus is not None and config.ptx_coef > 0 else None
     learner = Learner(config, models, rows, seed, compute)
     snapshots = _snapshots(config, models, text, prompts_dev, sampling, seed, out)

@@ -19,7 +19,7 @@ from preceptor.text.conversation import render_prompt
 from preceptor.text.tokenizer import Tokenizer
 from preceptor.training.kept import keep
 from preceptor.training.loop import Metrics, TrainingState
-from preceptor.training.rollout import assess
+from preceptor.training.rollout import assess, read_by
 from preceptor.training.scoring import sequence_scores
 
 
@@ -91,7 +91,7 @@ class Snapshots:
         scores = rollout.scores
         judged = scores
         if self.check is not None:
-            sequences = [[*one.prompt, *one.ids] for one in episodes]
+            sequences = read_by(self.check, episodes, self.tokenizer)
             judged = (
                 sequence_scores(self.check, sequences, self.tokenizer.pad_id) - self.no_end_penalty * ~rollout.ended
             )

@@ -23,6 +23,7 @@ from preceptor.text.conversation import Message, render, render_prompt
 from preceptor.text.tokenizer import Tokenizer
 from preceptor.training.kept import keep
 from preceptor.training.loop import Metrics, TrainingState
+from preceptor.training.rollout import read_by
 from preceptor.training.scoring import sequence_scores
 
 NO_END_PENALTY = 1.0  # taken from the score of a response without an end, as in PPO
@@ -68,7 +69,7 @@ class Trial:
             model, self.prompts, self.sampling, eos_id=tokenizer.eos_ids, pad_id=tokenizer.pad_id, keys=self.keys
         )
         episodes = [group[0] for group in groups]
-        scores = sequence_scores(self.scorer, [[*one.prompt, *one.ids] for one in episodes], tokenizer.pad_id)
+        scores = sequence_scores(self.scorer, read_by(self.scorer, episodes, tokenizer), tokenizer.pad_id)
         unended = sum(one.finish_reason != "stop" for one in episodes)
         return float(scores.double().mean()) - NO_END_PENALTY * unended / len(episodes)
 

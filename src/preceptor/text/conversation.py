@@ -14,7 +14,7 @@ not depend on the reply. Where messages come from people who are not trusted, us
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
@@ -92,7 +92,8 @@ def render_replies(
 
     Cut one by one, each would keep as much of the prompt as its own length leaves: replies would be compared after
     different prompts, and what they share could not be computed once. So the prompt makes room for the longest reply,
-    of which half of ``max_length`` counts at most.
+    of which half of ``max_length`` counts at most. A reply that is cut ends all the same: what reads these compares
+    them, and must not tell by a missing end which one was long.
     """
     talks = [[*messages, Message(role="assistant", content=reply)] for reply in replies]
     whole = [render(tokenizer, talk) for talk in talks]
@@ -102,7 +103,15 @@ def render_replies(
     prompt = len(render_prompt(tokenizer, messages).ids)
     cut = max(0, prompt + min(longest - prompt, max_length // 2) - max_length)
     lengths = [min(max_length, len(one.ids) - cut) for one in whole]
-    return [render(tokenizer, talk, length) for talk, length in zip(talks, lengths, strict=True)]
+    return [_ended(tokenizer, render(tokenizer, talk, length)) for talk, length in zip(talks, lengths, strict=True)]
+
+
+def _ended(tokenizer: Tokenizer, rendered: Rendered) -> Rendered:
+    """With an end token in the place of the last, if its reply was cut."""
+    learnt = [token for token, trained in zip(rendered.ids, rendered.mask, strict=True) if trained]
+    if not rendered.truncated or learnt[-1] in tokenizer.eos_ids:
+        return rendered
+    return replace(rendered, ids=[*rendered.ids[:-1], tokenizer.eos_id])
 
 
 def _check_last(messages: Sequence[Message], role: Role, what: str) -> None:

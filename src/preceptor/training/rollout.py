@@ -20,7 +20,7 @@ from preceptor.models.transformer import Transformer
 from preceptor.text.packing import pad_batch
 from preceptor.text.tokenizer import Tokenizer
 from preceptor.training.batches import group_by_length
-from preceptor.training.scoring import TOKEN_BUDGET, sequence_scores
+from preceptor.training.scoring import TOKEN_BUDGET, sequence_scores, with_end
 
 
 @dataclass(frozen=True)
@@ -97,8 +97,8 @@ def collect(
 ) -> Rollout:
     """One response to each prompt by pure sampling, scored, valued, and compared with the reference.
 
-    The reward model reads prompt + response at its last token, which is the end token where there
-    is one: nothing comes after it. A response that ran into the limit loses ``no_end_penalty``.
+    The reward model reads prompt + response at its end token: nothing comes after it. A response that ran into the
+    limit is read as if it ended there, and loses ``no_end_penalty``.
     """
     if sampling.top_k or sampling.top_p != 1.0:
         raise ValueError("rollouts are drawn from the policy itself: top_k must be 0 and top_p 1")
@@ -115,6 +115,16 @@ def collect(
         temperature=sampling.temperature,
         no_end_penalty=no_end_penalty,
     )
+
+
+def read_by(model: ScalarModel, episodes: Sequence[Generation], tokenizer: Tokenizer) -> list[list[int]]:
+    """Prompt and response of each episode as a reward model reads them."""
+    whole = []
+    for one in episodes:
+        sequence = [*one.prompt, *one.ids]
+        ended = one.finish_reason == "stop"
+        whole.append(sequence if ended else with_end(sequence, tokenizer.eos_id, model.trunk.context))
+    return whole
 
 
 @torch.no_grad()
@@ -141,7 +151,8 @@ def assess(
         mask[row, here] = True
         logprobs[row, here] = torch.tensor(one.logprobs)
     ended = torch.tensor([one.finish_reason == "stop" for one in episodes])
-    scores = sequence_scores(reward_model, sequences, tokenizer.pad_id) - no_end_penalty * ~ended
+    scores = sequence_scores(reward_model, read_by(reward_model, episodes, tokenizer), tokenizer.pad_id)
+    scores = scores - no_end_penalty * ~ended
     bare = Rollout(ids, segments, mask, logprobs, torch.zeros_like(logprobs), torch.zeros_like(logprobs), scores, ended)
     for rows in bare.groups(range(len(episodes)), TOKEN_BUDGET):
         part = bare.take(rows)

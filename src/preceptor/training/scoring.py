@@ -79,6 +79,16 @@ class _Tree(NamedTuple):
         return tree
 
 
+def with_end(sequence: Sequence[int], end_id: int, context: int) -> list[int]:
+    """A prompt with a response that ran into its limit, as a reward model reads it: with an end after all.
+
+    Every response in rankings has one, so a missing end is nothing that a reward model has learnt to judge: what it
+    says of one is noise (SmolLM2 fitted to public rankings: 1.6 standard deviations *more*), and a policy is quick to
+    find it. Where the context is full the end takes the place of the last token.
+    """
+    return [*sequence[: context - 1], end_id]
+
+
 @torch.no_grad()
 def sequence_scores(model: ScalarModel, sequences: Sequence[Sequence[int]], pad_id: int) -> Tensor:
     """:func:`packed_scores` of any number of sequences, in batches of similar length, without gradients, on the CPU."""
