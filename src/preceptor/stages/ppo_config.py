@@ -30,8 +30,8 @@ class PPOConfig(OptimizerConfig):
     critic_lr: float = Field(1e-3, gt=0, description="Peak learning rate of the critic.")
     critic_head: Literal["reward", "zero"] = Field(
         "reward",
-        description="Where the critic begins: `reward`, as the reward model; `zero`, as the reward model with a head of "
-        "0, which foretells nothing until it has learnt to. Reward models of few rankings say little in mid-response.",
+        description="Where the critic begins: `reward`, as the reward model; `zero`, as that with a head of 0, which "
+        "foretells nothing until it has learnt to. Reward models of few rankings say little in mid-response.",
     )
     critic_warmup: int = Field(
         0, ge=0, description="Iterations at the start in which the critic alone learns and the policy stays."

@@ -22,7 +22,7 @@ from preceptor.models.compute import COMPUTE, ComputeConfig, compile_blocks, pla
 from preceptor.models.heads import ScalarModel
 from preceptor.models.lora import NO_LORA, LoRAConfig, fresh_adapters
 from preceptor.models.peft import FOLDER, save_adapters
-from preceptor.text.conversation import render, render_replies
+from preceptor.text.conversation import render_replies
 from preceptor.text.tokenizer import Tokenizer
 from preceptor.training.batches import Padding, batch_at, group_by_length, steps_of
 from preceptor.training.loop import CHECKPOINT, Metrics, TrainingState, optimize, train
@@ -338,7 +338,8 @@ def demonstration_scores(model: ScalarModel, text: Tokenizer, demonstrations: Pa
     records = read_jsonl(demonstrations, Demonstration)
     drawn = numpy_rng(0, "reward", "zero").permutation(len(records))[:ZERO_DEMONSTRATIONS]
     records = [records[i] for i in sorted(drawn)]
-    return sequence_scores(model, [render(text, record.messages, length).ids for record in records], text.pad_id)
+    whole = [render_replies(text, one.messages[:-1], [one.messages[-1].content], length)[0].ids for one in records]
+    return sequence_scores(model, whole, text.pad_id)
 
 
 def zero_on_demonstrations(model: ScalarModel, text: Tokenizer, demonstrations: Path) -> float:
