@@ -1,6 +1,7 @@
 """Which examples a step sees."""
 
 from collections import Counter
+from itertools import pairwise, product
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -43,6 +44,22 @@ def test_groups_hold_every_example_once_within_the_budget(lengths: list[int], bu
         assert len(group) == 1 or len(group) * max(lengths[i] for i in group) <= budget
     longest = [lengths[i] for group in groups for i in group]
     assert longest == sorted(longest, reverse=True), "groups are of similar length"
+
+
+@SETTINGS
+@given(lengths=st.lists(st.integers(1, 60), min_size=1, max_size=9), budget=st.integers(16, 200))
+def test_no_other_cut_into_micro_batches_is_cheaper(lengths: list[int], budget: int) -> None:
+    def cost(groups: list[list[int]]) -> float:
+        return sum(len(group) * max(lengths[i] for i in group) + budget / 16 for group in groups)
+
+    order = sorted(range(len(lengths)), key=lambda i: (-lengths[i], i))
+    ways = []
+    for cuts in product([False, True], repeat=len(order) - 1):
+        edges = [0, *(i for i, cut in enumerate(cuts, start=1) if cut), len(order)]
+        groups = [order[start:stop] for start, stop in pairwise(edges)]
+        if all(len(group) == 1 or len(group) * lengths[group[0]] <= budget for group in groups):
+            ways.append(cost(groups))
+    assert cost(group_by_length(range(len(lengths)), lengths, budget)) == min(ways)
 
 
 def test_steps_make_the_stated_passes() -> None:

@@ -1,5 +1,6 @@
 """Which examples step n sees: a pure function of the seed and n."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -62,12 +63,23 @@ def _epoch_order(seed: int, key: str, epoch: int, count: int) -> list[int]:
 def group_by_length(indices: Sequence[int], lengths: Sequence[int], token_budget: int) -> list[list[int]]:
     """Split a batch into micro-batches of similar length whose padded size stays within ``token_budget``.
 
-    A single example longer than the budget gets a micro-batch of its own.
+    They are cut, in the order of length, where padding and passes together cost least; a pass counts as a sixteenth of
+    the budget in tokens. A single example longer than the budget gets a micro-batch of its own.
     """
-    groups: list[list[int]] = []
-    for index in sorted(indices, key=lambda i: (-lengths[i], i)):
-        if groups and (len(groups[-1]) + 1) * lengths[groups[-1][0]] <= token_budget:
-            groups[-1].append(index)
-        else:
-            groups.append([index])
-    return groups
+    order = sorted(indices, key=lambda i: (-lengths[i], i))
+    costs, begins = [0.0], [0]  # of the cheapest way to cut the first n, and where its last micro-batch begins
+    for stop in range(1, len(order) + 1):
+        cost, begin = math.inf, stop - 1
+        for start in range(stop - 1, -1, -1):
+            padded = (stop - start) * lengths[order[start]]
+            if padded > token_budget and stop - start > 1:
+                break
+            if (total := costs[start] + padded + token_budget / 16) <= cost:
+                cost, begin = total, start
+        costs.append(cost)
+        begins.append(begin)
+    groups, stop = [], len(order)
+    while stop:
+        groups.append(order[begins[stop] : stop])
+        stop = begins[stop]
+    return groups[::-1]
