@@ -15,7 +15,7 @@ from preceptor.feedback.hygiene.normalise import normalise
 from preceptor.feedback.readers.collected import Collected
 from preceptor.feedback.readers.known import READERS, reader_for, reader_named
 from preceptor.feedback.readers.places import Place
-from preceptor.feedback.readers.records import HALF_PAIR, json_of, open_source
+from preceptor.feedback.readers.records import HALF_PAIR, TABLES, json_of, open_source
 from preceptor.feedback.readers.streaming import beginning_of, lines_of
 from preceptor.feedback.readers.tables import csv_rows
 from preceptor.feedback.readers.turns import UnusableError, text_prompt
@@ -112,7 +112,7 @@ def _clean(prompt: Prompt, place: Place, tally: Tally, max_characters: int) -> P
 
 def _of_file(path: Path, tally: Tally, name: str | None, user: str) -> Iterator[tuple[Place, Prompt]]:
     beginning, form = (b"", "text") if name == TEXT else beginning_of(path)
-    if form in ("CSV", "TSV") and name is None and not _is_table(path, beginning, "\t" if form == "TSV" else ","):
+    if form in TABLES and name is None and not _is_table(path, beginning, TABLES[form]):
         form = "text"  # sentences with a comma each
     if form == "text":
         for place, line in lines_of(path):

@@ -1,7 +1,7 @@
 """From a file or a dataset of the hub to its records, each with the place it stands at.
 
-Known are JSON lines, a JSON array, CSV and TSV with a header, and Parquet; each also packed by gzip or
-zstd. Which one it is, is seen from the first bytes and never from the name.
+Known are JSON lines, a JSON array, CSV (with commas or semicolons) and TSV with a header, and Parquet; each
+also packed by gzip or zstd. Which one it is, is seen from the first bytes and never from the name.
 """
 
 import json
@@ -17,7 +17,10 @@ from preceptor.feedback.readers.places import Place
 from preceptor.feedback.readers.tables import csv_rows, delimiter_of, parquet_rows
 from preceptor.feedback.readers.unpacking import Packing, read_unpacked
 
-Form = Literal["JSON lines", "JSON array", "CSV", "TSV", "Parquet", "zip", "text", "dataset of the hub"]
+Form = Literal[
+    "JSON lines", "JSON array", "CSV", "CSV with semicolons", "TSV", "Parquet", "zip", "text", "dataset of the hub"
+]
+TABLES: dict[Form, str] = {"CSV": ",", "CSV with semicolons": ";", "TSV": "\t"}  # form -> delimiter
 # A record in memory takes a hundred times what a small one takes in a packed file. What is not packed shows its size.
 MAX_PACKED_RECORDS = 4_000_000
 LOOKED_AT = 2**20  # bytes at the beginning that the form is seen from
@@ -46,8 +49,8 @@ class Opened:
             yield from hub.rows(self.dataset)
         elif self.form == "Parquet":
             yield from parquet_rows(self.name, self.raw)
-        elif self.form in ("CSV", "TSV"):
-            yield from csv_rows(self.name, self.text(), "\t" if self.form == "TSV" else ",")
+        elif self.form in TABLES:
+            yield from csv_rows(self.name, self.text(), TABLES[self.form])
         elif self.form == "zip":
             raise InputError(f"{self.name}: is a zip, which is read as plain text only; unpack it and name the files")
         elif self.form == "text" and not self.text().lstrip().startswith(("{", "[")):
@@ -93,7 +96,7 @@ def form_of(raw: bytes) -> Form:
     if re.match(r"\s*\[\s*([\[{\]]|$)", beginning):
         return "JSON array"
     delimiter = delimiter_of(beginning)
-    return "text" if delimiter is None else "TSV" if delimiter == "\t" else "CSV"
+    return next((form for form, its in TABLES.items() if its == delimiter), "text")
 
 
 # JSON --------------------------------------------------------------------------------------------
