@@ -45,10 +45,11 @@ def test_a_log_of_messages_keeps_its_users_and_times(file: Path) -> None:
             "body": {"model": "m", "messages": asked("three"), "user": 7},
         },
         {"messages": asked("four")},
+        {"id": "chatcmpl-5", "user": "eve", "messages": asked("five", "answer"), "model": "m"},
     ]
     prompts = read(write(file, *rows))
-    assert [prompt.messages[-1].content for prompt in prompts] == ["two", "one", "three", "four"]
-    assert [prompt.user for prompt in prompts] == ["ann", "bob", "7", prompts[3].id]
+    assert [prompt.messages[-1].content for prompt in prompts] == ["two", "one", "three", "four", "five"]
+    assert [prompt.user for prompt in prompts] == ["ann", "bob", "7", prompts[3].id, "eve"]
     assert prompts[0].created == "2023-11-14T22:13:20+00:00"
 
 

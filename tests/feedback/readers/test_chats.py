@@ -48,6 +48,19 @@ def turns(collected: Collected) -> list[list[tuple[str, str]]]:
             {"conversation": [{"from": "system", "value": " "}, {"from": "User", "value": "A"}, {**REPLY}]},
             [("user", "A"), ("assistant", "Because.")],
         ),
+        (  # a log of OpenAI's with the fields of our prompts, which end with the user
+            {"id": "chatcmpl-1", "user": "ann", "messages": [USER, REPLY]},
+            [("user", "Why?"), ("assistant", "Because.")],
+        ),
+        (  # keys without a value, as a table that was written as JSON has them
+            {
+                "conversations": [
+                    {"from": "human", "value": "Why?", "content": None, "role": None},
+                    {"role": "assistant", "from": None, "content": None, "value": None, "text": "Because."},
+                ]
+            },
+            [("user", "Why?"), ("assistant", "Because.")],
+        ),
         (
             {"instruction": "Sort it. ", "input": "3 1\n", "output": " 1 3\n", "text": "all of it"},
             [("user", "Sort it.\n\n3 1"), ("assistant", "1 3")],
@@ -135,6 +148,8 @@ def test_ids_are_made_from_the_words(write: Write) -> None:
         ({"messages": ["hi"]}, r":1: messages.0: is no message; a message is"),
         ({"messages": [{"role": "bo\x1bss", "content": "x"}]}, r":1: messages.0: the role 'bo\\x1bss' is not known"),
         ({"messages": [{"content": "x"}]}, r":1: messages.0: the role None is not known"),
+        ({"messages": [{"role": None, "content": "x"}]}, r":1: messages.0: the role None is not known"),
+        ({"id": "p", "user": "u", "messages": [USER]}, r":1: is a prompt, which gives no demonstrations"),
         ({"messages": [{"role": "user", "content": 3}]}, r":1: messages.0: its content is no text"),
         ({"instruction": "x", "output": 3}, r":1: output: Input should be a valid string; a record is"),
         ({"instruction": "", "output": "x"}, r":1: instruction: "),

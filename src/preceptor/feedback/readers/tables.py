@@ -110,7 +110,7 @@ def _size(value: Any) -> int:
 
 
 def present(row: dict[str, Any]) -> dict[str, Any]:
-    """A row without its nulls: a table has every column in every row, also where a record has no such field."""
+    """A row or a turn without its nulls: a table has every column in every row, also where a record lacks the field."""
     return {key: value for key, value in row.items() if value is not None}
 
 
