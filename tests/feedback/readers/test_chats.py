@@ -11,6 +11,7 @@ from preceptor.feedback.readers import Collected, read_demonstrations, read_prom
 from preceptor.feedback.readers.turns import BLANK, NOT_ENDED, PARTS, TOOLS, TURNS, UNTRAINED
 
 Write = Callable[..., Path]
+TURN = ("user", "assistant", "user")
 USER, REPLY = {"role": "user", "content": "Why?"}, {"role": "assistant", "content": "Because."}
 
 
@@ -126,6 +127,37 @@ def test_a_conversation_that_ends_with_the_user_is_a_prompt(write: Write) -> Non
     collected = read_prompts([write({"messages": [USER, REPLY, USER]}, {"messages": [USER]})])
     assert [len(prompt.messages) for prompt in collected.prompts.values()] == [3, 1]
     assert collected.skipped == {}
+
+
+@pytest.mark.parametrize(
+    ("record", "words", "user"),
+    [
+        ({"prompt": " Why?"}, [("user", " Why?")], None),
+        ({"prompt": "Why?", "label": None}, [("user", "Why?")], None),
+        ({"prompt": [{"role": "system", "content": "S"}, USER]}, [("system", "S"), ("user", "Why?")], None),
+        (
+            {"prompt": "\n\nHuman: a\n\nAssistant: b\n\nHuman: c\n\nAssistant:"},
+            list(zip(TURN, "abc", strict=True)),
+            None,
+        ),
+        ({"prompt": "Why?", "id": 0, "user": "ann", "created": "2024"}, [("user", "Why?")], "ann"),
+    ],
+)
+def test_a_prompt_alone_is_a_prompt(write: Write, record: dict[str, Any], words: Any, user: str | None) -> None:
+    collected = read_prompts([write(record)])
+    ((name, prompt),) = collected.prompts.items()
+    assert [(turn.role, turn.content) for turn in prompt.messages] == words
+    assert prompt.user == (user or name)
+    assert collected.with_users == ({name} if user else set())
+    assert ("id" not in record) or (name, prompt.created) == ("0", "2024")
+    with pytest.raises(InputError, match=r":1: is a prompt alone, which gives no demonstrations; .* under prompts"):
+        read_demonstrations([write(record)])
+
+
+def test_a_prompt_alone_that_asks_nothing_is_left_out(write: Write) -> None:
+    collected = read_prompts([write({"prompt": "Why?"}, {"prompt": " "}, {"prompt": [USER, REPLY]})])
+    assert len(collected.prompts) == 1
+    assert collected.skipped == {"prompts": {BLANK: 1, TURNS: 1}}
 
 
 def test_only_left_out_records_are_no_prompts(write: Write) -> None:

@@ -156,12 +156,7 @@ def _is_table(path: Path, beginning: bytes, delimiter: str) -> bool:
         _, first = next(csv_rows(path, beginning.decode("utf-8-sig", errors="replace"), delimiter), (None, {}))
     except InputError:
         return True  # let the reader say what is wrong
-    return _is_bare(first) or any(reader.fits(first) for reader in READERS)
-
-
-def _is_bare(record: dict[str, Any]) -> bool:
-    """Whether a record is ``{"prompt": text}``, with or without ``id``, ``user`` and ``created``."""
-    return isinstance(record.get("prompt"), str) and record.keys() <= {"prompt", "id", "user", "created"}
+    return any(reader.fits(first) for reader in READERS)
 
 
 def _of_record(record: dict[str, Any], place: Place, tally: Tally, name: str | None, user: str) -> Iterator[Prompt]:
@@ -169,22 +164,14 @@ def _of_record(record: dict[str, Any], place: Place, tally: Tally, name: str | N
     body = record.get("body")
     if isinstance(body, dict) and "messages" in body and "messages" not in record:
         record = body  # a line of OpenAI's batch files is a request with its address
-    if name is None and _is_bare(record):
-        tally.formats["prompt"] += 1
-        prompt = text_prompt([Message(role="user", content=record["prompt"])], "prompt")
-        given = record.get("id")
-        prompts = [prompt if given in (None, "") else prompt.model_copy(update={"id": str(given), "user": str(given)})]
-        with_users = False
-    else:
-        reader = reader_for(record, "prompts", place) if name is None else reader_named(name)
-        into = Collected()
-        reader.read(record, place, into)
-        tally.formats[reader.name] += 1
-        prompts, with_users = list(into.prompts.values()), reader.name == "prompts"
-        if reader.name not in ("messages", "prompts"):
-            record = {}  # a field "user" of another format may mean anything
-    for prompt in prompts:
-        if not with_users:
+    reader = reader_for(record, "prompts", place) if name is None else reader_named(name)
+    into = Collected()
+    reader.read(record, place, into)
+    tally.formats[reader.name] += 1
+    if reader.name not in ("messages", "prompts", "bare-prompts"):
+        record = {}  # a field "user" of another format may mean anything
+    for prompt in into.prompts.values():
+        if reader.name != "prompts":
             who = record.get("user") or record.get("safety_identifier") or user
             prompt = prompt.model_copy(update={"user": str(who) if who else prompt.user, "created": _when(record)})
         yield prompt

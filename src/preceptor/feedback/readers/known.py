@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from preceptor.errors import InputError
 from preceptor.feedback.readers import (
+    bare,
     chats,
     comparisons,
     forums,
@@ -189,6 +190,7 @@ READERS = (
         instructions.is_completion,
         instructions.read_completion,
     ),
+    Reader("bare-prompts", "a prompt alone", bare.BARE, ("prompt",), (), bare.is_bare, bare.read_bare),
 )
 BY_NAME = {reader.name: reader for reader in READERS}
 
