@@ -13,6 +13,7 @@ from typing import Any
 from preceptor.errors import InputError
 from preceptor.feedback.hygiene.normalise import normalise
 from preceptor.feedback.readers.collected import Collected
+from preceptor.feedback.readers.evaluation_sets import evaluation_set
 from preceptor.feedback.readers.known import READERS, reader_for, reader_named
 from preceptor.feedback.readers.places import Place
 from preceptor.feedback.readers.records import HALF_PAIR, TABLES, json_of, open_source
@@ -151,12 +152,12 @@ def _whole_file(path: Path, form: str) -> Iterator[tuple[Place, dict[str, Any]]]
 
 
 def _is_table(path: Path, beginning: bytes, delimiter: str) -> bool:
-    """Whether what could be a table has the columns of some format."""
+    """Whether what could be a table has the columns of some format, or of an evaluation set, which is refused."""
     try:
         _, first = next(csv_rows(path, beginning.decode("utf-8-sig", errors="replace"), delimiter), (None, {}))
     except InputError:
         return True  # let the reader say what is wrong
-    return any(reader.fits(first) for reader in READERS)
+    return evaluation_set(first) is not None or any(reader.fits(first) for reader in READERS)
 
 
 def _of_record(record: dict[str, Any], place: Place, tally: Tally, name: str | None, user: str) -> Iterator[Prompt]:
