@@ -33,10 +33,8 @@ def is_bare(record: dict[str, Any]) -> bool:
 def read_bare(record: dict[str, Any], place: Place, into: Collected) -> None:
     """Add one prompt; if it names no user its id stands for one, and if it has no id, its words do."""
     value = record.get("prompt")
-    if is_transcript(value):
-        messages = transcript(value)
-    elif isinstance(value, str):
-        messages = [Message(role="user", content=value)]
+    if isinstance(value, str):
+        messages = transcript(value) if is_transcript(value) else [Message(role="user", content=value)]
     else:
         messages = messages_of(value, place, "prompt")
     check_turns(messages)
