@@ -34,8 +34,8 @@ def single_object(text: str) -> dict[str, Any] | None:
 
 def is_spread(text: str) -> bool:
     """Whether a text begins like an object whose fields stand on lines of their own."""
-    first, end, _ = text.lstrip().partition("\n")
-    return bool(end) and first.startswith("{") and first.rstrip().endswith(("{", "[", ",", ":"))
+    first, _, rest = text.lstrip().partition("\n")
+    return bool(rest.strip()) and first.startswith("{") and first.rstrip().endswith(("{", "[", ",", ":"))
 
 
 def wrapping_keys(value: dict[str, Any]) -> list[str]:
