@@ -45,10 +45,11 @@ def test_a_log_of_messages_keeps_its_users_and_times(file: Path) -> None:
             "body": {"model": "m", "messages": asked("three"), "user": 7},
         },
         {"messages": asked("four")},
+        {"id": "chatcmpl-5", "user": "eve", "messages": asked("five", "answer"), "model": "m"},
     ]
     prompts = read(write(file, *rows))
-    assert [prompt.messages[-1].content for prompt in prompts] == ["two", "one", "three", "four"]
-    assert [prompt.user for prompt in prompts] == ["ann", "bob", "7", prompts[3].id]
+    assert [prompt.messages[-1].content for prompt in prompts] == ["two", "one", "three", "four", "five"]
+    assert [prompt.user for prompt in prompts] == ["ann", "bob", "7", prompts[3].id, "eve"]
     assert prompts[0].created == "2023-11-14T22:13:20+00:00"
 
 
@@ -72,13 +73,21 @@ def test_plain_text_is_a_prompt_a_line(file: Path) -> None:
     assert len({prompt.user for prompt in read(file)}) == 3
 
 
-def test_a_table_with_prompts_is_a_table(file: Path) -> None:
-    file.write_text('prompt,user\n"one, two",ann\nthree,bob\n')
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_a_table_with_prompts_is_a_table(file: Path, delimiter: str) -> None:
+    file.write_text('prompt,user\n"one+ two",ann\nthree,bob\n'.replace(",", delimiter).replace("+", ","))
     assert [(prompt.messages[0].content, prompt.user) for prompt in read(file)] == [
         ("one, two", "ann"),
         ("three", "bob"),
     ]
-    assert read(file, name="text")[0].messages[0].content == "prompt,user"
+    assert read(file, name="text")[0].messages[0].content == f"prompt{delimiter}user"
+
+
+def test_a_column_of_prompts_is_a_table(file: Path) -> None:
+    file.write_text("prompt\nWrite a poem, please\nTell me\n")
+    assert [prompt.messages[0].content for prompt in read(file)] == ["Write a poem, please", "Tell me"]
+    file.write_text('prompt\n"Write a poem,\nplease"\n')
+    assert [prompt.messages[0].content for prompt in read(file)] == ["Write a poem,\nplease"]
 
 
 def test_formats_of_others_give_their_prompts(file: Path) -> None:

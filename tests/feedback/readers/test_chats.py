@@ -11,6 +11,7 @@ from preceptor.feedback.readers import Collected, read_demonstrations, read_prom
 from preceptor.feedback.readers.turns import BLANK, NOT_ENDED, PARTS, TOOLS, TURNS, UNTRAINED
 
 Write = Callable[..., Path]
+TURN = ("user", "assistant", "user")
 USER, REPLY = {"role": "user", "content": "Why?"}, {"role": "assistant", "content": "Because."}
 
 
@@ -47,6 +48,19 @@ def turns(collected: Collected) -> list[list[tuple[str, str]]]:
         (
             {"conversation": [{"from": "system", "value": " "}, {"from": "User", "value": "A"}, {**REPLY}]},
             [("user", "A"), ("assistant", "Because.")],
+        ),
+        (  # a log of OpenAI's with the fields of our prompts, which end with the user
+            {"id": "chatcmpl-1", "user": "ann", "messages": [USER, REPLY]},
+            [("user", "Why?"), ("assistant", "Because.")],
+        ),
+        (  # keys without a value, as a table that was written as JSON has them
+            {
+                "conversations": [
+                    {"from": "human", "value": "Why?", "content": None, "role": None},
+                    {"role": "assistant", "from": None, "content": None, "value": None, "text": "Because."},
+                ]
+            },
+            [("user", "Why?"), ("assistant", "Because.")],
         ),
         (
             {"instruction": "Sort it. ", "input": "3 1\n", "output": " 1 3\n", "text": "all of it"},
@@ -115,6 +129,37 @@ def test_a_conversation_that_ends_with_the_user_is_a_prompt(write: Write) -> Non
     assert collected.skipped == {}
 
 
+@pytest.mark.parametrize(
+    ("record", "words", "user"),
+    [
+        ({"prompt": " Why?"}, [("user", " Why?")], None),
+        ({"prompt": "Why?", "label": None}, [("user", "Why?")], None),
+        ({"prompt": [{"role": "system", "content": "S"}, USER]}, [("system", "S"), ("user", "Why?")], None),
+        (
+            {"prompt": "\n\nHuman: a\n\nAssistant: b\n\nHuman: c\n\nAssistant:"},
+            list(zip(TURN, "abc", strict=True)),
+            None,
+        ),
+        ({"prompt": "Why?", "id": 0, "user": "ann", "created": "2024"}, [("user", "Why?")], "ann"),
+    ],
+)
+def test_a_prompt_alone_is_a_prompt(write: Write, record: dict[str, Any], words: Any, user: str | None) -> None:
+    collected = read_prompts([write(record)])
+    ((name, prompt),) = collected.prompts.items()
+    assert [(turn.role, turn.content) for turn in prompt.messages] == words
+    assert prompt.user == (user or name)
+    assert collected.with_users == ({name} if user else set())
+    assert ("id" not in record) or (name, prompt.created) == ("0", "2024")
+    with pytest.raises(InputError, match=r":1: is a prompt alone, which gives no demonstrations; .* under prompts"):
+        read_demonstrations([write(record)])
+
+
+def test_a_prompt_alone_that_asks_nothing_is_left_out(write: Write) -> None:
+    collected = read_prompts([write({"prompt": "Why?"}, {"prompt": " "}, {"prompt": [USER, REPLY]})])
+    assert len(collected.prompts) == 1
+    assert collected.skipped == {"prompts": {BLANK: 1, TURNS: 1}}
+
+
 def test_only_left_out_records_are_no_prompts(write: Write) -> None:
     with pytest.raises(InputError, match="none of its 1 records gives prompts; left out: 1 conversations with tool"):
         read_prompts([write({"messages": [{"role": "tool", "content": "x"}]})])
@@ -135,6 +180,8 @@ def test_ids_are_made_from_the_words(write: Write) -> None:
         ({"messages": ["hi"]}, r":1: messages.0: is no message; a message is"),
         ({"messages": [{"role": "bo\x1bss", "content": "x"}]}, r":1: messages.0: the role 'bo\\x1bss' is not known"),
         ({"messages": [{"content": "x"}]}, r":1: messages.0: the role None is not known"),
+        ({"messages": [{"role": None, "content": "x"}]}, r":1: messages.0: the role None is not known"),
+        ({"id": "p", "user": "u", "messages": [USER]}, r":1: is a prompt, which gives no demonstrations"),
         ({"messages": [{"role": "user", "content": 3}]}, r":1: messages.0: its content is no text"),
         ({"instruction": "x", "output": 3}, r":1: output: Input should be a valid string; a record is"),
         ({"instruction": "", "output": "x"}, r":1: instruction: "),

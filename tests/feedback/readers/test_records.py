@@ -46,6 +46,7 @@ def csv_text(delimiter: str) -> bytes:
         ("JSON lines", LINES),
         ("JSON array", json.dumps(ROWS, indent=1).encode()),
         ("CSV", csv_text(",")),
+        ("CSV with semicolons", csv_text(";")),
         ("TSV", csv_text("\t")),
         ("Parquet", parquet(ROWS)),
     ],
@@ -85,6 +86,46 @@ def test_cells_of_csv_that_hold_lists(tmp_path: Path) -> None:
     assert record["chosen"] == "[1, 2]", "a list of numbers is what somebody wrote"
 
 
+CHAT = [{"role": "user", "content": "a, b; c"}, {"role": "assistant", "content": '"b"\nc'}]
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+@pytest.mark.parametrize("header", ["messages", '"messages"'])
+def test_a_table_may_have_a_single_column(tmp_path: Path, header: str, delimiter: str) -> None:
+    path = tmp_path / "t"
+    cell = json.dumps(CHAT)
+    # What writes tabs between columns need not quote the commas in a cell.
+    quoted = cell if delimiter == "\t" else '"' + cell.replace('"', '""') + '"'
+    path.write_text(f"{header}\r\n{quoted}\r\n{quoted}\r\n", newline="")
+    assert open_source(path).form in ("CSV", "TSV")
+    assert [record for _, record in read_records(path)] == [{"messages": CHAT}] * 2
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "prompt\n",  # a word
+        "Chapter\nIt was a dark night\n",
+        "Sing, goddess; the anger\nof Peleus' son\n",
+        '"a;b"\n"c;d"\n',
+        "Be brief;\nbe plain;\n",
+    ],
+)
+def test_what_only_begins_like_a_table_is_text(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "t"
+    path.write_text(text)
+    assert open_source(path).form == "text"
+
+
+def test_a_column_without_a_name_is_an_index(tmp_path: Path) -> None:
+    path = tmp_path / "t"
+    path.write_text(",prompt,completion\n0,a,b\n1,c,d\n")
+    assert [record for _, record in read_records(path)] == [
+        {"prompt": "a", "completion": "b"},
+        {"prompt": "c", "completion": "d"},
+    ]
+
+
 def test_nulls_of_a_table_are_no_fields(tmp_path: Path) -> None:
     path = tmp_path / "t"
     path.write_bytes(parquet([{"prompt": "p", "completion": "c", "label": None}]))
@@ -94,7 +135,8 @@ def test_nulls_of_a_table_are_no_fields(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("raw", "message"),
     [
-        (b"a,b\n1,2\n1,2,3\n", r"f:3: has 3 cells and the header 2"),
+        (b"a,b\n1,2\n1,2,3\n", r"f:3: has 3 cells and the header 2; quote cells that hold a comma"),
+        (b"a;b\n1;2\n1;2;3\n", r"f:3: has 3 cells and the header 2; quote cells that hold a semicolon"),
         (b'a,b\n1,2\n1,"' + b"x" * 2_000 + b'"\n', r"f:3: not valid CSV \(field larger than field limit"),
         (
             b"First Citizen:\nBefore we proceed, hear me.\n",

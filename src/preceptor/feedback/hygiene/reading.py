@@ -13,9 +13,10 @@ from typing import Any
 from preceptor.errors import InputError
 from preceptor.feedback.hygiene.normalise import normalise
 from preceptor.feedback.readers.collected import Collected
+from preceptor.feedback.readers.evaluation_sets import evaluation_set
 from preceptor.feedback.readers.known import READERS, reader_for, reader_named
 from preceptor.feedback.readers.places import Place
-from preceptor.feedback.readers.records import HALF_PAIR, json_of, open_source
+from preceptor.feedback.readers.records import HALF_PAIR, TABLES, json_of, open_source
 from preceptor.feedback.readers.streaming import beginning_of, lines_of
 from preceptor.feedback.readers.tables import csv_rows
 from preceptor.feedback.readers.turns import UnusableError, text_prompt
@@ -112,7 +113,7 @@ def _clean(prompt: Prompt, place: Place, tally: Tally, max_characters: int) -> P
 
 def _of_file(path: Path, tally: Tally, name: str | None, user: str) -> Iterator[tuple[Place, Prompt]]:
     beginning, form = (b"", "text") if name == TEXT else beginning_of(path)
-    if form in ("CSV", "TSV") and name is None and not _is_table(path, beginning, "\t" if form == "TSV" else ","):
+    if form in TABLES and name is None and not _is_table(path, beginning, TABLES[form]):
         form = "text"  # sentences with a comma each
     if form == "text":
         for place, line in lines_of(path):
@@ -151,17 +152,12 @@ def _whole_file(path: Path, form: str) -> Iterator[tuple[Place, dict[str, Any]]]
 
 
 def _is_table(path: Path, beginning: bytes, delimiter: str) -> bool:
-    """Whether what could be a table has the columns of some format."""
+    """Whether what could be a table has the columns of some format, or of an evaluation set, which is refused."""
     try:
         _, first = next(csv_rows(path, beginning.decode("utf-8-sig", errors="replace"), delimiter), (None, {}))
     except InputError:
         return True  # let the reader say what is wrong
-    return _is_bare(first) or any(reader.fits(first) for reader in READERS)
-
-
-def _is_bare(record: dict[str, Any]) -> bool:
-    """Whether a record is ``{"prompt": text}``, with or without ``id``, ``user`` and ``created``."""
-    return isinstance(record.get("prompt"), str) and record.keys() <= {"prompt", "id", "user", "created"}
+    return evaluation_set(first) is not None or any(reader.fits(first) for reader in READERS)
 
 
 def _of_record(record: dict[str, Any], place: Place, tally: Tally, name: str | None, user: str) -> Iterator[Prompt]:
@@ -169,22 +165,14 @@ def _of_record(record: dict[str, Any], place: Place, tally: Tally, name: str | N
     body = record.get("body")
     if isinstance(body, dict) and "messages" in body and "messages" not in record:
         record = body  # a line of OpenAI's batch files is a request with its address
-    if name is None and _is_bare(record):
-        tally.formats["prompt"] += 1
-        prompt = text_prompt([Message(role="user", content=record["prompt"])], "prompt")
-        given = record.get("id")
-        prompts = [prompt if given in (None, "") else prompt.model_copy(update={"id": str(given), "user": str(given)})]
-        with_users = False
-    else:
-        reader = reader_for(record, "prompts", place) if name is None else reader_named(name)
-        into = Collected()
-        reader.read(record, place, into)
-        tally.formats[reader.name] += 1
-        prompts, with_users = list(into.prompts.values()), reader.name == "prompts"
-        if reader.name not in ("messages", "prompts"):
-            record = {}  # a field "user" of another format may mean anything
-    for prompt in prompts:
-        if not with_users:
+    reader = reader_for(record, "prompts", place) if name is None else reader_named(name)
+    into = Collected()
+    reader.read(record, place, into)
+    tally.formats[reader.name] += 1
+    if reader.name not in ("messages", "prompts", "bare-prompts"):
+        record = {}  # a field "user" of another format may mean anything
+    for prompt in into.prompts.values():
+        if reader.name != "prompts":
             who = record.get("user") or record.get("safety_identifier") or user
             prompt = prompt.model_copy(update={"user": str(who) if who else prompt.user, "created": _when(record)})
         yield prompt

@@ -1,7 +1,7 @@
 """Readers of feedback that others have collected, and of plain text.
 
 A format is recognised by what a record holds, never by the file's name. A source is a local file or a dataset of the
-hub; a file may be JSON lines, a JSON array, CSV, TSV or Parquet, plain or packed. Every reader ends in
+hub; a file may be JSON lines, a JSON array or object, CSV, TSV or Parquet, plain or packed. Every reader ends in
 the types of :mod:`preceptor.feedback.schema`.
 """
 

@@ -72,7 +72,7 @@ def is_corpus(opened: Opened) -> bool:
     """Whether a source has records whose first one has a text."""
     if opened.form in ("Parquet", "dataset of the hub"):
         return True  # it can be nothing else here; a record without a text is an error
-    if opened.form not in ("JSON lines", "JSON array"):
+    if opened.form not in ("JSON lines", "JSON array", "JSON object"):
         return False
     try:
         first = next(opened.records(), None)

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from preceptor.errors import InputError
 from preceptor.feedback.readers import (
+    bare,
     chats,
     comparisons,
     forums,
@@ -18,6 +19,7 @@ from preceptor.feedback.readers import (
     self_instruct,
 )
 from preceptor.feedback.readers.collected import Collected
+from preceptor.feedback.readers.evaluation_sets import evaluation_set
 from preceptor.feedback.readers.places import Place
 
 Wanted = Literal["prompts", "demonstrations", "rankings"]
@@ -189,6 +191,7 @@ READERS = (
         instructions.is_completion,
         instructions.read_completion,
     ),
+    Reader("bare-prompts", "a prompt alone", bare.BARE, ("prompt",), (), bare.is_bare, bare.read_bare),
 )
 BY_NAME = {reader.name: reader for reader in READERS}
 
@@ -207,6 +210,9 @@ def reader_for(record: dict[str, Any], wanted: Wanted | None, place: Place) -> R
             return reader
     if {"message_id", "parent_id", "text"} <= record.keys():
         raise place.error("is a single message of Open Assistant's; export trees (message_tree_id, prompt, replies)")
+    known = evaluation_set(record)
+    if known is not None:
+        raise place.error(known.sentence())
     near = _nearest(record, wanted)
     shapes = "; ".join(f"{reader.title} ({reader.name}) is {reader.shape}" for reader in near)
     others = ", ".join(reader.name for reader in READERS if reader not in near)

@@ -16,8 +16,14 @@ RANKING = '{"prompt_id", "messages", "responses": [{"text", "model"}, ...], "ran
 
 
 def is_prompt(record: dict[str, Any]) -> bool:
-    """Whether a record is a prompt of ours."""
-    return {"id", "user", "messages"} <= record.keys() and not is_ranking(record)
+    """Whether a record is a prompt of ours. One that ends with the assistant is a logged conversation (OpenAI's)."""
+    return {"id", "user", "messages"} <= record.keys() and not is_ranking(record) and not _is_answered(record)
+
+
+def _is_answered(record: dict[str, Any]) -> bool:
+    messages = record["messages"]
+    last = messages[-1] if isinstance(messages, list) and messages else None
+    return isinstance(last, dict) and last.get("role") == "assistant"
 
 
 def is_demonstration(record: dict[str, Any]) -> bool:

@@ -1,7 +1,7 @@
 """From a file or a dataset of the hub to its records, each with the place it stands at.
 
-Known are JSON lines, a JSON array, CSV and TSV with a header, and Parquet; each also packed by gzip or
-zstd. Which one it is, is seen from the first bytes and never from the name.
+Known are JSON lines, a JSON array, a single JSON object, CSV (with commas or semicolons) and TSV with a header, and
+Parquet; each also packed by gzip or zstd. Which one it is, is seen from the first bytes and never from the name.
 """
 
 import json
@@ -13,11 +13,24 @@ from typing import Any, Literal
 
 from preceptor.errors import InputError
 from preceptor.feedback.readers import hub
+from preceptor.feedback.readers.objects import is_spread, position_of, single_object, wrapping_keys
 from preceptor.feedback.readers.places import Place
 from preceptor.feedback.readers.tables import csv_rows, delimiter_of, parquet_rows
 from preceptor.feedback.readers.unpacking import Packing, read_unpacked
 
-Form = Literal["JSON lines", "JSON array", "CSV", "TSV", "Parquet", "zip", "text", "dataset of the hub"]
+Form = Literal[
+    "JSON lines",
+    "JSON array",
+    "JSON object",
+    "CSV",
+    "CSV with semicolons",
+    "TSV",
+    "Parquet",
+    "zip",
+    "text",
+    "dataset of the hub",
+]
+TABLES: dict[Form, str] = {"CSV": ",", "CSV with semicolons": ";", "TSV": "\t"}  # form -> delimiter
 # A record in memory takes a hundred times what a small one takes in a packed file. What is not packed shows its size.
 MAX_PACKED_RECORDS = 4_000_000
 LOOKED_AT = 2**20  # bytes at the beginning that the form is seen from
@@ -46,8 +59,8 @@ class Opened:
             yield from hub.rows(self.dataset)
         elif self.form == "Parquet":
             yield from parquet_rows(self.name, self.raw)
-        elif self.form in ("CSV", "TSV"):
-            yield from csv_rows(self.name, self.text(), "\t" if self.form == "TSV" else ",")
+        elif self.form in TABLES:
+            yield from csv_rows(self.name, self.text(), TABLES[self.form])
         elif self.form == "zip":
             raise InputError(f"{self.name}: is a zip, which is read as plain text only; unpack it and name the files")
         elif self.form == "text" and not self.text().lstrip().startswith(("{", "[")):
@@ -89,21 +102,50 @@ def form_of(raw: bytes) -> Form:
         return "zip"
     beginning = raw[:LOOKED_AT].decode("utf-8-sig", errors="replace")
     if re.match(r'\s*\{\s*(["}]|$)', beginning):
-        return "JSON lines"
+        return "JSON object" if _is_one_object(beginning, len(raw) <= LOOKED_AT) else "JSON lines"
     if re.match(r"\s*\[\s*([\[{\]]|$)", beginning):
         return "JSON array"
     delimiter = delimiter_of(beginning)
-    return "text" if delimiter is None else "TSV" if delimiter == "\t" else "CSV"
+    return next((form for form, its in TABLES.items() if its == delimiter), "text")
+
+
+def _is_one_object(beginning: str, is_whole: bool) -> bool:
+    """Whether a text is an object over several lines, or one on a single line that wraps records."""
+    if is_spread(beginning) or not is_whole:
+        return is_spread(beginning)
+    value = single_object(beginning)
+    return value is not None and bool(wrapping_keys(value))
 
 
 # JSON --------------------------------------------------------------------------------------------
 
 
 def _of_json(name: Path | str, text: str) -> Iterator[tuple[Place, dict[str, Any]]]:
-    objects = _of_array(name, text) if text.lstrip().startswith("[") else _of_lines(name, text)
+    objects = _of_array(name, text, 0) if text.lstrip().startswith("[") else _of_objects(name, text)
     for place, value in objects:
         if not isinstance(value, dict):
             raise place.error('holds no JSON object; write one {"...": ...} a record')
+        yield place, value
+
+
+def _of_objects(name: Path | str, text: str) -> Iterator[tuple[Place, Any]]:
+    """The one object that a text is, the records that it wraps, or an object a line."""
+    try:
+        value = single_object(text)
+    except (ValueError, RecursionError) as error:
+        place = Place(name, error.lineno if isinstance(error, json.JSONDecodeError) else 1)
+        raise _fault(error, place, "mend the object or write one object a line") from None
+    if value is None:
+        yield from _of_lines(name, text)
+        return
+    keys = wrapping_keys(value)
+    place = Place(name, text.count("\n", 0, text.index("{")) + 1)
+    if len(keys) > 1:
+        raise place.error(f"holds several lists of records, {', '.join(map(repr, keys))}; write each to its own file")
+    if keys:
+        yield from _of_array(name, text, position_of(text, keys[0]))
+    else:
+        _check_unicode(text, value, place)
         yield place, value
 
 
@@ -120,18 +162,23 @@ def json_of(line: str, place: Place) -> Any:
     """The JSON value of a line; what is none is an :class:`InputError`."""
     try:
         return json.loads(line)
-    except json.JSONDecodeError as error:
-        raise place.error(f"not valid JSON ({error.msg}); write one JSON object a line") from None
-    except RecursionError:
-        raise place.error("is nested too deeply; cut the record") from None
-    except ValueError as error:  # a number of thousands of digits
-        raise place.error(f"cannot be read ({error}); mend the record") from None
+    except (ValueError, RecursionError) as error:
+        raise _fault(error, place, "write one JSON object a line") from None
 
 
-def _of_array(name: Path | str, text: str) -> Iterator[tuple[Place, Any]]:
-    """The values of a JSON array, decoded one by one, so that each one's line is known."""
+def _fault(error: ValueError | RecursionError, place: Place, mend: str) -> InputError:
+    """What to say of JSON that cannot be decoded."""
+    if isinstance(error, json.JSONDecodeError):
+        return place.error(f"not valid JSON ({error.msg}); {mend}")
+    if isinstance(error, RecursionError):
+        return place.error("is nested too deeply; cut the record")
+    return place.error(f"cannot be read ({error}); mend the record")  # a number of thousands of digits
+
+
+def _of_array(name: Path | str, text: str, start: int) -> Iterator[tuple[Place, Any]]:
+    """The values of the JSON array at or behind ``start``, decoded one by one, so that each one's line is known."""
     decoder = json.JSONDecoder()
-    position, line = text.index("[") + 1, 1
+    position, line = text.index("[", start) + 1, 1
     line += text.count("\n", 0, position)
 
     def skip(position: int) -> int:
@@ -148,13 +195,9 @@ def _of_array(name: Path | str, text: str) -> Iterator[tuple[Place, Any]]:
             return
         try:
             value, end = decoder.raw_decode(text, start)
-        except json.JSONDecodeError as error:
-            at = Place(name, text.count("\n", 0, error.pos) + 1)
-            raise at.error(f"not valid JSON ({error.msg}); mend the array or write one object a line") from None
-        except RecursionError:
-            raise place.error("is nested too deeply; cut the record") from None
-        except ValueError as error:
-            raise place.error(f"cannot be read ({error}); mend the record") from None
+        except (ValueError, RecursionError) as error:
+            at = Place(name, error.lineno) if isinstance(error, json.JSONDecodeError) else place
+            raise _fault(error, at, "mend the array or write one object a line") from None
         _check_unicode(text[start:end], value, place)
         yield place, value
         after = skip(end)

@@ -19,6 +19,9 @@ STRUCTURED = frozenset(
         *("instances", "info", "summaries"),
     )
 )
+DELIMITERS = {"\t": "a tab", ",": "a comma", ";": "a semicolon"}  # in the order in which they are tried
+# The columns that make a table alone. Another word at the top of a file without delimiters may begin a text.
+SINGLE_COLUMNS = frozenset(("messages", "conversations", "conversation", "prompt"))
 MAX_CELL_CHARACTERS = 2**24
 MAX_HEADER_CHARACTERS = 60  # of one column's name; a longer one is a sentence
 BATCH_BYTES = 2**28  # of Parquet rows decoded at a time, at most, however its columns are packed
@@ -27,27 +30,41 @@ DECODED_COUNTS_FROM_BYTES = 2**24  # repeated values are stored once, so a small
 
 
 def delimiter_of(beginning: str) -> str | None:
-    """The delimiter if a text begins as a table does: a header of short, different names, then a row as wide."""
-    header, _, _ = beginning.lstrip("\n").partition("\n")
-    for delimiter in ("\t", ","):
-        if delimiter not in header:
+    """The delimiter if a text begins as a table does: a header of short, different names, then a row as wide.
+
+    The first name may be missing, as pandas writes its index. A table of a single column has one of
+    ``SINGLE_COLUMNS``; it has no delimiter, and one is given that no cell is cut at without quotes.
+    """
+    header, _, _ = beginning.lstrip("\r\n").partition("\n")
+    single = header.strip().strip('"') in SINGLE_COLUMNS
+    for delimiter in (",", "\t") if single else DELIMITERS:
+        if not single and delimiter not in header:
             continue
         csv.field_size_limit(MAX_CELL_CHARACTERS)
         try:
-            rows = csv.reader(io.StringIO(beginning), delimiter=delimiter)
-            filled = (row for row in rows if row)
+            filled = (row for row in csv.reader(io.StringIO(beginning, newline=""), delimiter=delimiter) if row)
             first, second = next(filled), next(filled, None)
+            whole = not single or (second is not None and all(len(row) == 1 for row in filled))
         except (csv.Error, StopIteration):
             continue
-        names = [name.strip() for name in first]
-        short = all(0 < len(name) <= MAX_HEADER_CHARACTERS and not re.search(r"[.!?;:]$", name) for name in names)
-        if len(names) > 1 and short and len(set(names)) == len(names) and (second is None or len(second) == len(names)):
+        wide = single or len(first) > 1
+        if wide and whole and _is_header(first) and (second is None or len(second) == len(first)):
             return delimiter
     return None
 
 
+def _is_header(cells: list[str]) -> bool:
+    names = [cell.strip() for cell in cells]
+    named = names[1:] if len(names) > 1 and not names[0] else names
+    short = all(0 < len(name) <= MAX_HEADER_CHARACTERS and not re.search(r"[.!?;:]$", name) for name in named)
+    return short and len(set(names)) == len(names)
+
+
 def csv_rows(name: Path | str, text: str, delimiter: str) -> Iterator[tuple[Place, dict[str, Any]]]:
-    """One record a row under the header's names; the place is the line where the row begins."""
+    """One record a row under the header's names; the place is the line where the row begins.
+
+    A column without a name, which pandas writes as its index, is left out.
+    """
     csv.field_size_limit(MAX_CELL_CHARACTERS)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
     names: list[str] = []
@@ -60,9 +77,10 @@ def csv_rows(name: Path | str, text: str, delimiter: str) -> Iterator[tuple[Plac
             if not names:
                 names = [cell.strip() for cell in row]
             elif len(row) != len(names):
-                raise place.error(f"has {len(row)} cells and the header {len(names)}; quote cells that hold a comma")
+                sign = DELIMITERS[delimiter]
+                raise place.error(f"has {len(row)} cells and the header {len(names)}; quote cells that hold {sign}")
             else:
-                yield place, {key: _cell(key, cell) for key, cell in zip(names, row, strict=True)}
+                yield place, {key: _cell(key, cell) for key, cell in zip(names, row, strict=True) if key}
     except csv.Error as error:
         raise Place(name, line).error(f"not valid CSV ({error}); mend the row") from None
 
@@ -92,7 +110,7 @@ def _size(value: Any) -> int:
 
 
 def present(row: dict[str, Any]) -> dict[str, Any]:
-    """A row without its nulls: a table has every column in every row, also where a record has no such field."""
+    """A row or a turn without its nulls: a table has every column in every row, also where a record lacks the field."""
     return {key: value for key, value in row.items() if value is not None}
 
 

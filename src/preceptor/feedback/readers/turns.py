@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from preceptor.feedback.readers.collected import Collected
 from preceptor.feedback.readers.places import Place
+from preceptor.feedback.readers.tables import present
 from preceptor.feedback.schema import Demonstration, Prompt, Ranking, Response
 from preceptor.text.conversation import Message
 from preceptor.text.layout import Role
@@ -53,6 +54,7 @@ def messages_of(value: Any, place: Place, field: str) -> list[Message]:
 def _message(item: Any, place: Place, where: str) -> Message:
     if not isinstance(item, dict):
         raise place.error(f"{where}: is no message; {MESSAGE}")
+    item = present(item)
     given = item.get("role", item.get("from"))
     role = ROLES.get(given.strip().lower()) if isinstance(given, str) else None
     if role is None:
@@ -61,11 +63,9 @@ def _message(item: Any, place: Place, where: str) -> Message:
         raise UnusableError(TOOLS)
     if role == "assistant" and item.get("weight") == 0:
         raise UnusableError(UNTRAINED)
-    content = next((item[key] for key in ("content", "value", "text") if key in item), None)
+    content = next((item[key] for key in ("content", "value", "text") if key in item), "")
     if isinstance(content, list):
         content = _joined(content)
-    if content is None:
-        content = ""
     if not isinstance(content, str):
         raise place.error(f"{where}: its content is no text; {MESSAGE}")
     return Message(role=role, content=content)
