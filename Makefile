@@ -2,6 +2,10 @@
 PYTHON ?= python3
 BIN := .venv/bin
 RUN ?= runs/quickstart
+# For `make bench`: the directory of a Llama such as SmolLM2-135M-Instruct, and the interpreter of TRL's environment.
+MODEL ?=
+TRL ?=
+with_trl := $(if $(TRL),--trl-python "$(TRL)")
 
 .PHONY: quickstart test bench clean
 
@@ -18,9 +22,13 @@ test: .venv/installed-test
 bench: .venv/installed-test
 	$(BIN)/python bench/generate.py
 	$(BIN)/python bench/pretrain.py
-	$(BIN)/python bench/ppo.py
+	$(BIN)/python bench/ppo.py $(with_trl)
+ifneq ($(MODEL),)
+	$(BIN)/python bench/ppo.py $(with_trl) --model "$(MODEL)" --batch 16 --iterations 1
+	$(BIN)/python bench/ppo.py $(with_trl) --model "$(MODEL)" --batch 16 --iterations 1 --lora-rank 16
+endif
 	$(BIN)/python bench/reward_kwise.py
-	$(BIN)/python bench/generate_pretrained.py
+	$(BIN)/python bench/generate_pretrained.py $(if $(MODEL),--model "$(MODEL)")
 	$(BIN)/python bench/labeling.py
 	$(BIN)/python bench/hygiene.py
 	$(BIN)/python bench/intervals.py

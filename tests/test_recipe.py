@@ -96,6 +96,11 @@ def test_an_unknown_key_comes_before_a_wrong_value() -> None:
         ("model.family=bert", ["model.family", '"bert"', "llama"]),
         ("model.num_attention_heads=3", ["model", "multiple of num_attention_heads"]),
         ("data.text=[1]", ["data.text", "1"]),
+        (
+            'lora.targets=["lm_head"]',
+            ["lora: targets names lm_head, but embeddings and heads get no adapters;", "all-linear"],
+        ),
+        ('lora.targets=["q_proj", "model.embed_tokens"]', ["targets names model.embed_tokens", "inside the blocks"]),
         ("name=5", ["name", "5", "string"]),
         ("ppo=3", ["ppo", "table", "[ppo]"]),
         ("seed.x=3", ["seed"]),

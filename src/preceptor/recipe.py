@@ -16,7 +16,7 @@ from types import UnionType
 from typing import Any, Literal, Self, Union, get_args, get_origin
 
 from annotated_types import Ge, Gt, Le, Lt
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails, to_jsonable_python
 
@@ -25,7 +25,8 @@ from preceptor.errors import InputError
 from preceptor.files import read_text
 from preceptor.models.compute import ComputeConfig
 from preceptor.models.config import ModelConfig
-from preceptor.models.lora import NO_LORA, LoRAConfig
+from preceptor.models.families import OUTSIDE_BLOCKS
+from preceptor.models.lora import ALL_LINEAR, NO_LORA, LoRAConfig
 from preceptor.stages.data import DataConfig
 from preceptor.stages.evaluate import EvaluateConfig
 from preceptor.stages.foundations import FoundationsConfig
@@ -64,6 +65,18 @@ class Recipe(Config):
     evaluate: EvaluateConfig = EvaluateConfig()
     foundations: FoundationsConfig = FoundationsConfig()
     report: ReportConfig = ReportConfig()
+
+    @field_validator("lora")
+    @classmethod
+    def _only_inside_the_blocks(cls, lora: LoRAConfig) -> LoRAConfig:
+        """Embeddings and heads are refused before anything is trained; a layer that a family lacks, with its model."""
+        outside = [target for target in lora.targets if target.rpartition(".")[2] in OUTSIDE_BLOCKS]
+        if outside:
+            raise ValueError(
+                f"targets names {outside[0]}, but embeddings and heads get no adapters; "
+                f"name layers inside the blocks, or {ALL_LINEAR} for every one of them"
+            )
+        return lora
 
     @classmethod
     def load(cls, name_or_path: str | Path, overrides: list[str] | None = None) -> Self:

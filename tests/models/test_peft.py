@@ -1,6 +1,7 @@
 """Adapters on disk against the peft library: it reads ours, we read its, and both compute the same."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,17 +11,30 @@ import pytest
 import torch
 import transformers
 from safetensors.torch import load_file, save_file
+from tests.foreign import CHATML
+from tests.foreign import write_model as write_foreign
 from torch import Tensor
 
 from preceptor.errors import InputError
-from preceptor.models.checkpoint import load_language_model, load_model, save_model, write_model
+from preceptor.models.checkpoint import (
+    load_language_model,
+    load_model,
+    load_scalar_model,
+    open_language_model,
+    save_model,
+    write_model,
+)
+from preceptor.models.config import ModelConfig
+from preceptor.models.families import OUTSIDE_BLOCKS
 from preceptor.models.families import family as family_of
 from preceptor.models.heads import ScalarModel
 from preceptor.models.lora import LoRAConfig, fresh_adapters, own_parameters
 from preceptor.models.peft import CONFIG, TENSORS, base_of, fits, load_adapters, save_adapters
 from preceptor.models.sources import find_model
 from preceptor.models.transformer import Transformer
+from preceptor.stages.import_model import import_model
 from preceptor.text.tokenizer import Tokenizer
+from preceptor.training.progress import Progress
 
 VOCAB = 60
 SMALL = {
@@ -105,6 +119,11 @@ def theirs(base: Path, targets: Any, out: Path, **keys: Any) -> Any:
     shake([p for name, p in adapted.named_parameters() if "lora_" in name], 0.3)
     adapted.save_pretrained(out)
     return adapted
+
+
+def take_in(source: Path, out: Path) -> dict[str, Any]:
+    """`preceptor import`."""
+    return import_model(ModelConfig(start=source), out=out, seed=0, progress=Progress(quiet=True))
 
 
 @pytest.mark.parametrize("every", [True, False])
@@ -257,6 +276,88 @@ def test_a_base_named_from_here_is_found_from_elsewhere(
     assert find_model(tmp_path / "adapter", tmp_path / "cache").is_dir()
 
 
+# a base without a chat template ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("tied", [True, False])
+@pytest.mark.parametrize("spare", [0, 8])
+def test_adapters_over_a_base_without_a_template_come_in_as_the_base_does(
+    tmp_path: Path, spare: int, tied: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether the rows are as many as the tokens or more: the same role markers, and rows for them in the same way."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    known = Tokenizer.load(write_foreign(tmp_path / "base", template=None)).vocab_size - 3
+    base = write_foreign(tmp_path / "base", template=None, vocab_size=known + spare, tie_word_embeddings=tied)
+    trained = theirs(base, ["q_proj", "down_proj"], tmp_path / "adapter")
+    summaries = [take_in(base, tmp_path / "plain"), take_in(tmp_path / "adapter", tmp_path / "merged")]
+    assert summaries[0]["added_tokens"] == ["<|system|>", "<|user|>", "<|assistant|>"]
+    assert summaries[1] == summaries[0] | {"source": str(tmp_path / "adapter")}
+    plain, merged = (open_language_model(tmp_path / name) for name in ("plain", "merged"))
+    assert merged[1].fingerprint == plain[1].fingerprint
+    assert torch.equal(merged[0].embed.weight, plain[0].embed.weight)
+    assert torch.equal(merged[0].head.weight, plain[0].head.weight)
+    ids = torch.tensor([merged[1].encode("ann likes bob. dan sees eve.")])
+    with torch.no_grad():
+        near(merged[0](ids)[..., :known], trained(ids).logits[..., :known])
+    for name in ("config.json", "generation_config.json", "tokenizer_config.json"):
+        assert (tmp_path / "merged" / name).read_text() == (tmp_path / "plain" / name).read_text()
+
+
+def test_the_tokenizer_beside_adapters_is_taken_and_the_ends_that_the_base_names(tmp_path: Path) -> None:
+    base = write_foreign(tmp_path / "base", template=None)
+    (base / "generation_config.json").write_text(json.dumps({"eos_token_id": [2, 5]}))
+    theirs(base, ["q_proj"], tmp_path / "adapter")
+    shutil.copyfile(base / "tokenizer.json", tmp_path / "adapter/tokenizer.json")
+    config = json.loads((base / "tokenizer_config.json").read_text()) | {"chat_template": CHATML}
+    (tmp_path / "adapter/tokenizer_config.json").write_text(json.dumps(config))
+    before = find_model(tmp_path / "adapter", tmp_path / "cache")
+    text = open_language_model(before)[1]
+    assert text.has_own_template
+    assert not text.added
+    assert text.eos_ids == (2, 5)
+    (tmp_path / "adapter/tokenizer_config.json").unlink()
+    after = find_model(tmp_path / "adapter", tmp_path / "cache")
+    assert after != before, "a changed template is another model"
+    assert not open_language_model(after)[1].has_own_template
+
+
+def test_a_reward_model_of_adapters_over_a_base_without_a_template_has_rows_for_the_markers(tmp_path: Path) -> None:
+    base = write_foreign(tmp_path / "base", template=None)
+    config = LoRAConfig(rank=2)
+    trained = ScalarModel(ours(base, config))
+    shake(trained.score.parameters(), 0.3)
+    save_adapters(trained, tmp_path / "adapter", config, base)
+    directory = find_model(tmp_path / "adapter", tmp_path / "cache")
+    text, model = Tokenizer.load(directory), load_scalar_model(directory)
+    assert not text.added
+    assert model.trunk.config.vocab_size == text.vocab_size == trained.trunk.config.vocab_size + 3
+    ids = torch.tensor([text.encode("ann likes bob.")])
+    with torch.no_grad():
+        near(model(ids), trained(ids))
+    rows = model.trunk.embed.weight
+    torch.testing.assert_close(rows[-3:], rows[:-3].mean(0).expand(3, -1))
+
+
+@pytest.mark.parametrize("file", ["tokenizer.json", "tokenizer_config.json"])
+def test_a_tokenizer_that_cannot_be_read_is_named_where_it_lies(tmp_path: Path, file: str) -> None:
+    base = write_foreign(tmp_path / "base", template=None)
+    theirs(base, ["q_proj"], tmp_path / "adapter")
+    (base / file).write_text("[]")
+    with pytest.raises(InputError, match=rf"^{base / file}: ") as caught:
+        find_model(tmp_path / "adapter", tmp_path / "cache")
+    assert "\n" not in str(caught.value)
+    assert not [path for path in (tmp_path / "cache").iterdir() if path.is_dir()]
+
+
+def test_a_tokenizer_that_has_grown_beside_adapters_is_refused(tmp_path: Path) -> None:
+    base = write_foreign(tmp_path / "base", template=None)
+    theirs(base, ["q_proj"], tmp_path / "adapter")
+    larger = write_foreign(tmp_path / "larger", template=None, vocabulary=320)
+    shutil.copyfile(larger / "tokenizer.json", tmp_path / "adapter/tokenizer.json")
+    with pytest.raises(InputError, match=r"adapter: its tokenizer has more tokens than .*base; adapters for grown"):
+        find_model(tmp_path / "adapter", tmp_path / "cache")
+
+
 # bad input ---------------------------------------------------------------------------------------
 
 
@@ -324,12 +425,44 @@ def test_adapters_of_another_kind_are_refused(
         load_adapters(load_language_model(tiny_base), tmp_path / "adapter")
 
 
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [
+        ({"target_modules": ["q_proj", "lm_head"]}, r"changes lm_head \(base_model\.model\.lm_head\..*\)"),
+        ({"target_modules": ["embed_tokens"]}, r"changes embed_tokens \(.*\.embed_tokens\..*\)"),
+        ({"modules_to_save": ["lm_head"]}, r"changes lm_head \(base_model\.model\.lm_head\.weight\)"),
+        ({"modules_to_save": ["embed_tokens"]}, r"changes embed_tokens \(.*embed_tokens\.weight\)"),
+        ({"trainable_token_indices": [7]}, r"changes embed_tokens \(.*trainable_tokens_delta\)"),
+    ],
+)
+def test_embeddings_and_heads_get_no_adapters(
+    make_base: Callable[..., Path], tmp_path: Path, keys: dict[str, Any], said: str
+) -> None:
+    base = make_base("llama", tie_word_embeddings=False)
+    theirs(base, keys.pop("target_modules", ["q_proj"]), tmp_path / "adapter", **keys)
+    with pytest.raises(InputError, match=rf"{said}, and embeddings and heads get no adapters here; merge") as caught:
+        load_adapters(load_language_model(base), tmp_path / "adapter")
+    assert "\n" not in str(caught.value)
+
+
+def test_what_lies_outside_the_blocks_is_known_of_every_family(base: Path) -> None:
+    config = load_language_model(base).config
+    names = family_of(config.family, "test")
+    found = {names.LM_HEAD, names.SCORE}
+    for piece in names.pieces(config):
+        if piece.ours in ("embed.weight", "positions.weight"):
+            found.add(piece.theirs.split(".")[-2])
+        elif piece.ours.startswith("blocks."):
+            assert not OUTSIDE_BLOCKS.intersection(piece.theirs.split("."))
+    assert found <= OUTSIDE_BLOCKS
+
+
 def test_tensors_that_are_not_there_torn_or_of_something_else(tiny_base: Path, tmp_path: Path) -> None:
     theirs(tiny_base, ["q_proj"], tmp_path / "adapter")
     path, base = tmp_path / "adapter" / TENSORS, load_language_model(tiny_base)
     whole, tensors = path.read_bytes(), load_file(path)
-    save_file(tensors | {"base_model.model.lm_head.weight": torch.zeros(3)}, path)
-    with pytest.raises(InputError, match=r"has base_model\.model\.lm_head\.weight, which is no LoRA of a linear layer"):
+    save_file(tensors | {"base_model.model.model.norm.weight": torch.zeros(3)}, path)
+    with pytest.raises(InputError, match=r"has base_model\.model\.model\.norm\.weight, which is no LoRA of a linear"):
         load_adapters(base, tmp_path / "adapter")
     save_file({name: tensor for name, tensor in tensors.items() if "0.self_attn.q_proj.lora_A" not in name}, path)
     with pytest.raises(InputError, match=r"layers\.0\.self_attn\.q_proj has no pair of matrices"):

@@ -5,6 +5,7 @@ others without a warning, and the order of several keys in a file of tensors cha
 """
 
 import re
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,16 +17,19 @@ from torch import Tensor
 
 from preceptor.errors import InputError
 from preceptor.files import directory_atomic, file_atomic, read_json, write_json
-from preceptor.models.checkpoint import Model, load_model, save_model
-from preceptor.models.families import family
+from preceptor.models.checkpoint import Model, load_model, save_model, write_model
+from preceptor.models.families import OUTSIDE_BLOCKS, family
 from preceptor.models.heads import ScalarModel
 from preceptor.models.lora import ALL_LINEAR, LoRAConfig, Pair, adapted, adapter_pairs, linear_layers
 from preceptor.models.transformer import Transformer
+from preceptor.models.vocabulary import check_vocabulary, give_rows
 from preceptor.models.weights import digest
+from preceptor.text.huggingface import GENERATION, TOKENIZER, tokenizer_files
 from preceptor.text.tokenizer import Tokenizer
 
 CONFIG, TENSORS, BASE = "adapter_config.json", "adapter_model.safetensors", "base.json"
 FOLDER = "adapter"  # beside the merged weights of what was trained with LoRA
+_MERGE_FIRST = "merge the adapters with peft and name the result"
 _PREFIX = "base_model.model."
 _PAIR = re.compile(r"(?P<layer>.+)\.lora_(?P<side>[AB])(\.default)?\.weight")
 # Ways of beginning that change the weights of the base, so that the adapters alone do not say what was trained.
@@ -109,7 +113,7 @@ def read_config(directory: Path) -> dict[str, Any]:
     if config.get("bias", "none") != "none":
         unusual.append(f"bias = {config['bias']}")
     if unusual:
-        raise InputError(f"{path}: {unusual[0]} is not supported; merge the adapters with peft and name the result")
+        raise InputError(f"{path}: {unusual[0]} is not supported; {_MERGE_FIRST}")
     return config
 
 
@@ -142,14 +146,19 @@ def load_adapters(base: Transformer, directory: Path) -> Model:
     head: dict[str, Tensor] = {}
     for key, tensor in tensors.items():
         found, part = _PAIR.fullmatch(key), key.removeprefix(_PREFIX)
-        if found:
+        outside = next((one for one in part.split(".") if one in OUTSIDE_BLOCKS), None)
+        if part in (f"{names.SCORE}.weight", f"{names.SCORE}.bias"):
+            head[part.rpartition(".")[2]] = tensor
+        elif outside:
+            raise InputError(
+                f"{path}: changes {outside} ({key}), and embeddings and heads get no adapters here; {_MERGE_FIRST}"
+            )
+        elif found:
             layer = found["layer"].removeprefix(_PREFIX)
             name = next((one for one in layers if f".{layer}".endswith(f".{one}")), layer)
             sides.setdefault(name, {})[found["side"]] = tensor
-        elif part in (f"{names.SCORE}.weight", f"{names.SCORE}.bias"):
-            head[part.rpartition(".")[2]] = tensor
         else:
-            raise InputError(f"{path}: has {key}, which is no LoRA of a linear layer; merge it with peft first")
+            raise InputError(f"{path}: has {key}, which is no LoRA of a linear layer; {_MERGE_FIRST}")
     try:
         pairs = {name: _pair(name, both, config) for name, both in sides.items()}
         trunk = adapted(base, pairs)
@@ -199,17 +208,36 @@ def _opened(directory: Path) -> Any:
 def merge_adapters(base: Path, directory: Path, out: Path) -> None:
     """Write base and adapters as one plain Hugging Face directory; all of it or nothing.
 
-    The tokenizer is the adapters' own if one lies with them, else that of the base.
+    The files of the tokenizer are the adapters' own if some lie with them, else those of the base. They are not
+    changed: a language model comes out as its base is but for the weights, so that whoever opens either gives it the
+    same role markers and the same rows for them. Reward models are opened without that, so these have both written.
     """
     model = load_model(base)
     if isinstance(model, ScalarModel):
         raise InputError(f"{base}: is a reward model; adapters are read over language models")
+    known = model.config.vocab_size
     whole = load_adapters(model, directory)
-    own = (directory / "tokenizer.json").is_file()
-    text = Tokenizer.load(directory if own else base)
-    if text.vocab_size > model.config.vocab_size:
-        raise InputError(
-            f"{directory}: its tokenizer has more tokens than {base}; adapters for grown models are not read"
-        )
+    tokens = directory if (directory / TOKENIZER).is_file() else base
     with directory_atomic(out) as partial:
-        save_model(whole, partial, text)
+        write_model(whole, partial)
+        generation = [base / GENERATION] if (base / GENERATION).is_file() else []
+        for file in (*generation, *tokenizer_files(tokens)):
+            shutil.copyfile(file, partial / file.name)
+        text = _fitting_tokenizer(partial, known, tokens, base)
+        if isinstance(whole, ScalarModel):
+            give_rows(whole.trunk, text.added.values(), min(known, text.vocab_size - len(text.added)))
+            save_model(whole, partial, text)
+
+
+def _fitting_tokenizer(partial: Path, rows: int, tokens: Path, base: Path) -> Tokenizer:
+    """The tokenizer beside weights of so many ``rows``, copied from ``tokens``, which errors name."""
+    try:
+        check_vocabulary(partial, rows)
+    except InputError:
+        raise InputError(
+            f"{tokens}: its tokenizer has more tokens than {base}; adapters for grown models are not read"
+        ) from None
+    try:
+        return Tokenizer.load(partial)
+    except InputError as error:
+        raise InputError(str(error).replace(str(partial), str(tokens))) from None

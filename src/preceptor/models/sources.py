@@ -22,7 +22,9 @@ from preceptor.files import read_text
 _WANTED = ["*.safetensors", "*.json", "*.jinja", "tokenizer.model", "merges.txt", "vocab.txt"]
 _UNWANTED = ["*/*", "consolidated*.safetensors"]
 _HUB_ID = re.compile(r"(?P<repo>\w[\w.-]*/\w[\w.-]*)(?:@(?P<revision>[^@\s]+))?")
-_CONVERSION = 1  # goes into the key of what is cached: raise it when a conversion comes out differently
+# Both go into the key of what is cached: raise one when what it makes comes out differently.
+_CONVERSION = 1
+_MERGING = 2
 
 
 def find_model(name: str | Path, cache: Path | None = None) -> Path:
@@ -61,6 +63,7 @@ def _merged(path: Path, cache: Path | None) -> Path:
     # Not above: most models are plain.
     from preceptor.models.peft import BASE, CONFIG, base_of, fits, is_adapter, merge_adapters
     from preceptor.models.weights import digest
+    from preceptor.text.huggingface import GENERATION, tokenizer_files
 
     if not is_adapter(path):
         return path
@@ -75,7 +78,9 @@ def _merged(path: Path, cache: Path | None) -> Path:
         raise InputError(
             f"{path}: its adapters were trained over other weights than {named} holds now; name those there"
         )
-    key = f"{_CONVERSION}:{digest(path)}:{read_text(path / CONFIG)}:{digest(base)}"
+    files = [file for one in (path, base) for file in (*tokenizer_files(one), one / GENERATION)]
+    tokens = [(file.name, hashlib.sha256(file.read_bytes()).hexdigest()) for file in files if file.is_file()]
+    key = f"{_MERGING}:{digest(path)}:{read_text(path / CONFIG)}:{digest(base)}:{tokens}"
     directory = _cached(cache or cache_directory(), path.name, key)
     with FileLock(directory.with_name(directory.name + ".lock")):
         if not directory.is_dir():

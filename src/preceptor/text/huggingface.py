@@ -56,12 +56,17 @@ def read_source(directory: Path) -> Source:
     config, token_map, generation, model = (
         _read_object(directory / name) for name in (CONFIG, MAP, GENERATION, "config.json")
     )
-    files = {name: (directory / name).read_bytes() for name in _FILES if (directory / name).is_file()}
+    files = {file.name: file.read_bytes() for file in tokenizer_files(directory)}
     declared = {name: _declared(name, config, token_map, [generation, model], backend) for name in NAMES}
     tokens = {name: token for name, token in declared.items() if token is not None}
     eos_ids = [number for one in (generation, model) for number in _as_list(one.get("eos_token_id"))]
     template = _template(directory, config)
     return Source(directory, backend, files, config, token_map, generation, tokens, template, eos_ids)
+
+
+def tokenizer_files(directory: Path) -> list[Path]:
+    """The files of the tokenizer that a directory has."""
+    return [directory / name for name in _FILES if (directory / name).is_file()]
 
 
 def _read_object(path: Path) -> dict[str, Any]:

@@ -22,6 +22,9 @@ _BY_MODEL_TYPE: dict[str, ModuleType] = {
     "qwen3": qwen3,
 }
 
+# What lies outside the blocks and gets no adapters, by the last part of its name: embeddings, and heads.
+OUTSIDE_BLOCKS = frozenset({"embed_tokens", "embed_in", "wte", "wpe", "lm_head", "embed_out", "score", "classifier"})
+
 
 def family(model_type: Any, where: str) -> ModuleType:
     """The module of a Hugging Face ``model_type``; an :class:`InputError` lists the known ones."""
