@@ -41,6 +41,7 @@ def vllm_says(directory: Path, scratch: Path, tokens: int) -> list[dict[str, lis
     question.write_text(json.dumps({"model": str(directory.resolve()), "chats": chats, "tokens": tokens}))
     kept = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     told = {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_NO_USAGE_STATS": "1", "HF_HUB_OFFLINE": "1"}
+    told["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"  # one process: a second would import everything again
     done = subprocess.run(
         [PYTHON, str(ASK), str(question), str(answer)],
         env=kept | told,
