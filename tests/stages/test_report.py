@@ -11,6 +11,7 @@ import pytest
 
 from preceptor.errors import InputError
 from preceptor.files import write_json, write_jsonl
+from preceptor.reporting.data import section
 from preceptor.stages.report import ReportConfig, report
 
 KINDS = ("open_qa", "closed_qa", "extraction", "rewrite", "chat")
@@ -291,6 +292,27 @@ def test_a_whole_run_shows_every_part(tmp_path: Path) -> None:
         "2.13.0",
     ):
         assert expected in page.text, expected
+
+
+def test_what_was_left_out_of_the_data_is_told(tmp_path: Path) -> None:
+    run = fake_run(tmp_path / "run")
+    counts = {"corpus": 1200, "corpus_heldout": 30, "rankings_train": 536, "rankings_dev": 39, "rankings_heldout": 125}
+    dropped = {"prompts of too many words": 1848, "repeated prompts": 0}
+    skipped = {"rankings": {"pairs whose judgement a ranking cannot keep": 54}}
+    data = {"source": "files", "counts": counts | {"demonstrations": 40}, "dropped": dropped, "skipped": skipped}
+    write_json(run / "summary.json", json.loads((run / "summary.json").read_text()) | {"data": data})
+    page = make(run)[1]
+    for expected in (
+        "documents 1,200 – 30",
+        "demonstrations 40 – –",
+        "rankings 536 39 125",
+        "prompts of too many words 1,848 rankings: pairs whose judgement a ranking cannot keep 54",
+    ):
+        assert expected in page.text, expected
+    assert "repeated prompts" not in page.text, "nothing was dropped for it"
+    assert "data" in page.ids
+    assert section({"source": "files", "counts": counts, "dropped": {}, "skipped": {}})["left_out"] is None
+    assert section({"source": "atlas", "counts": {"corpus": 3}}) == {}, "its world is made, not read"
 
 
 def test_the_page_needs_nothing_from_outside(ordinary: Path) -> None:

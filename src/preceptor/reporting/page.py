@@ -6,7 +6,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 import preceptor
-from preceptor.reporting import charts, examples, foundations, rounds, svg, tables
+from preceptor.reporting import charts, data, examples, foundations, rounds, svg, tables
 from preceptor.reporting.plots import model_name
 from preceptor.reporting.read import RunRecord, StageRecord
 
@@ -37,6 +37,7 @@ def render_page(record: RunRecord) -> str:
         "drift": tables.drift_table(evaluation),
         "foundations": foundations.section(record.foundations),
         "frontiers": _frontiers(record),
+        "data": data.section(record.summary.get("data", {})),
         "stages": [charts.stage_charts(stage) for stage in record.stages if stage.metrics],
         "times": tables.time_rows(record),
         "training": tables.training_table(record),
