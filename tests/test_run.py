@@ -412,6 +412,17 @@ def test_the_results_are_shown_with_the_report_and_the_way_to_talk(recipe: Recip
     assert f"chat --model {tmp_path / 'ppo'}" in screen.getvalue()
     assert str(tmp_path / "report.html") in screen.getvalue()
     assert "best" not in screen.getvalue()
+    assert "unused" not in screen.getvalue()
+
+
+def test_the_results_say_what_was_left_out_of_the_data(recipe: Recipe, tmp_path: Path) -> None:
+    summary = run(recipe, tmp_path, QUIET, Fakes().stages)
+    dropped = {"repeated prompts": 0, "prompts of too many words": 1848}
+    summary["data"] = {"dropped": dropped, "skipped": {"rankings": {"answers that not all are rated": 54}}}
+    screen = io.StringIO()
+    show_results(summary, tmp_path, Console(file=screen, width=100))
+    line = "unused  1,848 prompts of too many words; 54 rankings: answers that not all are rated\n"
+    assert line in screen.getvalue()
 
 
 def test_a_run_of_another_format_is_refused(recipe: Recipe, tmp_path: Path) -> None:

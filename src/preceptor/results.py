@@ -9,6 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from preceptor.reporting.data import left_out
 from preceptor.training.progress import duration
 
 MODELS = ("base", "sft", "ppo")
@@ -26,7 +27,9 @@ def show_results(summary: dict[str, Any], out: Path, console: Console | None = N
         if table.row_count:
             console.print(table)
     seconds, memory = summary["seconds"]["total"], summary["peak_memory_bytes"]
+    unused = "; ".join(f"{count:,} {reason}" for reason, count in left_out(summary.get("data", {})))
     lines = [
+        *([f"unused  {unused}"] if unused else []),
         f"took    {duration(seconds)}, {memory / 2**30:.2f} GiB at most",
         f"report  {out / 'report.html'}",
     ]

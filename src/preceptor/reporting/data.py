@@ -29,10 +29,17 @@ def _kept(counts: Mapping[str, int]) -> Table | None:
     return Table("What was used", head, rows) if rows else None
 
 
+def left_out(summary: Mapping[str, Any]) -> list[tuple[str, int]]:
+    """Why something was left out and how often, most frequent first, of the data stage's summary.
+
+    ``skipped`` is what the readers could not use, by what it would have been; ``dropped`` is what a rule took.
+    """
+    skipped = summary.get("skipped") or {}
+    found = [(f"{of}: {reason}", count) for of, why in skipped.items() for reason, count in why.items()]
+    found += (summary.get("dropped") or {}).items()
+    return sorted((one for one in found if one[1]), key=lambda one: -one[1])
+
+
 def _left_out(summary: Mapping[str, Any]) -> Table | None:
-    """One row a reason, most frequent first: what the readers could not use, then what was dropped by rule."""
-    found = [(reason, of, count) for of, why in summary.get("skipped", {}).items() for reason, count in why.items()]
-    found += [(reason, "", count) for reason, count in summary.get("dropped", {}).items()]
-    ordered = sorted((one for one in found if one[2]), key=lambda one: -one[2])
-    rows = [[f"{of}: {reason}" if of else reason, f"{count:,}"] for reason, of, count in ordered]
+    rows = [[reason, f"{count:,}"] for reason, count in left_out(summary)]
     return Table("What was left out", ["", "how many"], rows) if rows else None
