@@ -444,3 +444,9 @@ def test_a_model_in_shards_is_all_of_them(tmp_path: Path) -> None:
     first = content_hash(tmp_path)
     (tmp_path / "model-00002-of-00002.safetensors").write_text("other")
     assert len({vocabulary, first, content_hash(tmp_path)}) == 3
+
+
+def test_a_reward_model_for_sft_that_is_not_there_is_refused_at_once(tmp_path: Path) -> None:
+    recipe = Recipe.load("smoke", [f"sft.reward={tmp_path / 'nowhere'}"])
+    with pytest.raises(InputError, match=r"sft.reward: .*nowhere is no directory"):
+        plan(recipe, tmp_path / "run")

@@ -286,6 +286,8 @@ def _rankings(recipe: Recipe, root: Path, added: Sequence[Added], until: int) ->
 
 def _check(recipe: Recipe) -> None:
     """Refuse at once what would only fail after hours: a stage whose input nothing makes."""
+    if recipe.sft.reward is not None and not recipe.sft.reward.is_dir():
+        raise InputError(f"sft.reward: {recipe.sft.reward} is no directory; name the reward model of an earlier run")
     if recipe.data.source != "files":
         return
     for key in ("text", "demonstrations") if recipe.model.start is None else ("demonstrations",):

@@ -587,12 +587,14 @@ def test_a_reward_model_that_does_not_fit_stops_it_before_anything_is_written(
 
 
 def test_in_its_warmup_the_critic_alone_learns(bench: Bench) -> None:
-    learner = bench.learner(critic_warmup=1, minibatch=4, batch=12, episodes=36)
+    learner = bench.learner(critic_warmup=1, minibatch=4, batch=12, episodes=36, kl_control="adaptive")
+    before = dict(learner.state.values["kl"])
     policy, critic = (copy.deepcopy(one.state_dict()) for one in (learner.models.policy, learner.models.critic))
     metrics = learner.learn(0, bench.rollout)
     assert all(bool((now == policy[name]).all()) for name, now in learner.models.policy.state_dict().items())
     assert any(bool((now != critic[name]).any()) for name, now in learner.models.critic.state_dict().items())
     assert metrics["lr_scale"] == 0
+    assert learner.state.values["kl"] == before, "what cannot move is not steered"
     assert metrics["value_loss"] > 0
     assert "loss" not in metrics
     assert "clip_fraction" not in metrics

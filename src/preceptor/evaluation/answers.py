@@ -118,5 +118,6 @@ class Policy:
         written = self.tokenizer.decode(ids[:end])
         text = cut(written)
         finished = end < len(ids) or "\n" in written.lstrip("\n")
-        reply = [*self.tokenizer.encode(text), self.tokenizer.eos_id]
-        return Answer(text, chat, reply[: self.max_new_tokens], finished)
+        # It ends as every response does that a reward model reads, whether there was room for that or not.
+        reply = [*self.tokenizer.encode(text)[: self.max_new_tokens - 1], self.tokenizer.eos_id]
+        return Answer(text, chat, reply, finished)

@@ -100,7 +100,8 @@ class Learner:
         kl = episode_kl(rollout.logprobs, rollout.ref_logprobs, rollout.mask)
         means = {name: sum(values) / len(values) for name, values in losses.items()}
         metrics = means | self._metrics(rollout, returns, merge_stats(stats), kl) | {"lr_scale": scale}
-        self.kl.update(float(kl.mean()), count)  # after the metrics: they tell the coefficient that was used
+        if moved >= 0:  # before, the divergence is 0 and says nothing of the coefficient
+            self.kl.update(float(kl.mean()), count)  # after the metrics: they tell the coefficient that was used
         self.state.values["kl"] = self.kl.state_dict()
         return metrics
 

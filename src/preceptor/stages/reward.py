@@ -22,7 +22,7 @@ from preceptor.models.compute import COMPUTE, ComputeConfig, compile_blocks, pla
 from preceptor.models.heads import ScalarModel
 from preceptor.models.lora import NO_LORA, LoRAConfig, fresh_adapters
 from preceptor.models.peft import FOLDER, save_adapters
-from preceptor.text.conversation import render_replies
+from preceptor.text.conversation import ended, render, render_replies
 from preceptor.text.tokenizer import Tokenizer
 from preceptor.training.batches import Padding, batch_at, group_by_length, steps_of
 from preceptor.training.loop import CHECKPOINT, Metrics, TrainingState, optimize, train
@@ -218,7 +218,7 @@ class _Learner:
         scale = learning_rate_scale(self.config, step, self.steps)
         where = f"{self.name} step {step}"
         metrics = optimize(self.optimizer, self._losses(step, sums, padding), scale=scale, where=where)
-        if self.unseen and ((step + 1) % max(1, self.steps // self.looks) == 0 or step + 1 == self.steps):
+        if self.unseen and (step + 1) * self.looks // self.steps > step * self.looks // self.steps:
             self.measured[step + 1] = self._measure()
             metrics |= self.measured[step + 1]
         return metrics | sums | {"padding": padding.share}
@@ -338,7 +338,7 @@ def demonstration_scores(model: ScalarModel, text: Tokenizer, demonstrations: Pa
     records = read_jsonl(demonstrations, Demonstration)
     drawn = numpy_rng(0, "reward", "zero").permutation(len(records))[:ZERO_DEMONSTRATIONS]
     records = [records[i] for i in sorted(drawn)]
-    whole = [render_replies(text, one.messages[:-1], [one.messages[-1].content], length)[0].ids for one in records]
+    whole = [ended(text, render(text, one.messages, length)).ids for one in records]
     return sequence_scores(model, whole, text.pad_id)
 
 

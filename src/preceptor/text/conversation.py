@@ -103,11 +103,11 @@ def render_replies(
     prompt = len(render_prompt(tokenizer, messages).ids)
     cut = max(0, prompt + min(longest - prompt, max_length // 2) - max_length)
     lengths = [min(max_length, len(one.ids) - cut) for one in whole]
-    return [_ended(tokenizer, render(tokenizer, talk, length)) for talk, length in zip(talks, lengths, strict=True)]
+    return [ended(tokenizer, render(tokenizer, talk, length)) for talk, length in zip(talks, lengths, strict=True)]
 
 
-def _ended(tokenizer: Tokenizer, rendered: Rendered) -> Rendered:
-    """With an end token in the place of the last, if its reply was cut."""
+def ended(tokenizer: Tokenizer, rendered: Rendered) -> Rendered:
+    """A conversation of :func:`render` with an end token in the place of its last, if its reply was cut."""
     learnt = [token for token, trained in zip(rendered.ids, rendered.mask, strict=True) if trained]
     if not rendered.truncated or learnt[-1] in tokenizer.eos_ids:
         return rendered
