@@ -106,3 +106,12 @@ def test_no_gradients_are_kept(policy: Policy) -> None:
     ask(policy, range(2))
     assert all(parameter.grad is None for parameter in policy.model.parameters())
     assert torch.is_grad_enabled()
+
+
+def test_an_answer_of_the_base_ends_as_those_in_rankings_do(policy: Policy, tiny_tokenizer: Tokenizer) -> None:
+    base = replace(policy, base_format="question")
+    answers = [answer for group in ask(base, range(6), samples=2) for answer in group]
+    assert any(not answer.finished for answer in answers), "some must have run into the limit"
+    for answer in answers:
+        assert answer.ids[-1] == tiny_tokenizer.eos_id
+        assert len(answer.ids) <= policy.max_new_tokens
