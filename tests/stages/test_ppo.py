@@ -55,6 +55,19 @@ def run(toy: Any, tmp_path: Path) -> Run:
     return call
 
 
+@pytest.fixture
+def rollouts(monkeypatch: pytest.MonkeyPatch) -> list[Rollout]:
+    """What a run plays, one an iteration."""
+    played: list[Rollout] = []
+
+    def spy(*args: Any, **keys: Any) -> Rollout:
+        played.append(collect(*args, **keys))
+        return played[-1]
+
+    monkeypatch.setattr(module, "collect", spy)
+    return played
+
+
 class Bench:
     """A learner on tiny models with a ragged rollout of theirs, some of it without an end."""
 
@@ -295,15 +308,8 @@ def test_the_first_gradients_are_those_by_hand(bench: Bench, first_gradients: Ca
 
 
 def test_point_14_at_step_0_the_critic_is_the_reward_model_bias_included(
-    run: Run, toy: Any, monkeypatch: pytest.MonkeyPatch
+    run: Run, toy: Any, rollouts: list[Rollout]
 ) -> None:
-    rollouts: list[Rollout] = []
-
-    def spy(*args: Any, **keys: Any) -> Rollout:
-        rollouts.append(collect(*args, **keys))
-        return rollouts[-1]
-
-    monkeypatch.setattr(module, "collect", spy)
     run(critic_lr=1e-2)
     first, second = rollouts
     model = load_scalar_model(toy.reward)
@@ -316,15 +322,8 @@ def test_point_14_at_step_0_the_critic_is_the_reward_model_bias_included(
 
 
 def test_a_critic_with_a_head_of_0_foretells_nothing_at_first_and_then_learns(
-    run: Run, toy: Any, monkeypatch: pytest.MonkeyPatch
+    run: Run, toy: Any, rollouts: list[Rollout]
 ) -> None:
-    rollouts: list[Rollout] = []
-
-    def spy(*args: Any, **keys: Any) -> Rollout:
-        rollouts.append(collect(*args, **keys))
-        return rollouts[-1]
-
-    monkeypatch.setattr(module, "collect", spy)
     run(critic_lr=1e-2, critic_head="zero")
     first, second = rollouts
     assert not first.values.any()

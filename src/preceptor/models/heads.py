@@ -25,6 +25,11 @@ class ScalarModel(nn.Module):
         self.score.weight.data.normal_(0.0, std, generator=generator)
         self.score.bias.data.zero_()
 
+    def zero_head(self) -> None:
+        """Give 0 everywhere, until it has learnt."""
+        self.score.weight.data.zero_()
+        self.score.bias.data.zero_()
+
     def forward(
         self,
         ids_BT: Tensor,

@@ -59,14 +59,14 @@ def ppo(
     for learning in (models.policy, models.critic.trunk):
         learning.gradient_checkpointing = config.gradient_checkpointing
         compile_blocks(learning, compute)
-    context = models.reference.context
     sampling = SamplingConfig(temperature=config.temperature, max_new_tokens=config.max_new_tokens, seed=seed)
     episodes = _Episodes.read(config, models, text, prompts, sampling, seed)
     probe(text, models.policy, models.critic, models.reward, episodes.prompts[:8], sampling, demonstrations)
     if config.critic_head == "zero":
-        for parameter in models.critic.score.parameters():
-            parameter.data.zero_()
-    rows = read_corpus(corpus, text, context, seed=seed) if corpus is not None and config.ptx_coef > 0 else None
+        models.critic.zero_head()  # after the probe, which finds that it was the reward model
+    context, rows = models.reference.context, None
+    if corpus is not None and config.ptx_coef > 0:
+        rows = read_corpus(corpus, text, context, seed=seed)
     learner = Learner(config, models, rows, seed, compute)
     snapshots = _snapshots(config, models, text, prompts_dev, sampling, seed, out)
 
@@ -85,19 +85,12 @@ def ppo(
     if lora.rank:
         save_adapters(models.policy, out / FOLDER, lora, model)
     (out / CHECKPOINT).unlink(missing_ok=True)
-    played, kept = config.iterations * config.batch, best["iteration"]
-    # Provenance, evaluation and report look for ``kept_step``.
-    return {
-        "iterations": config.iterations,
-        "episodes": played,
-        "truncated": truncated,
-        "kept_step": kept,
-        "kept": best,
-    }
+    done = {"iterations": config.iterations, "episodes": config.iterations * config.batch, "truncated": truncated}
+    return done | {"kept_step": best["iteration"], "kept": best}  # provenance, evaluation and report look for these
 
 
 def _iterate(
-    episodes: "_Episodes", learner: "Learner", snapshots: Snapshots, stage: StageProgress, iteration: int
+    episodes: "_Episodes", learner: Learner, snapshots: Snapshots, stage: StageProgress, iteration: int
 ) -> Metrics:
     """One iteration: play the episodes, learn from them, and from time to time try the policy out."""
     metrics: Metrics = {}
