@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from preceptor.algorithms.advantages import gae, whiten
+from preceptor.algorithms.advantages import gae, less_the_others, whiten
 
 seeds = st.integers(0, 2**32 - 1)
 factors = st.floats(0.0, 1.0)
@@ -151,3 +151,36 @@ def test_whitening_keeps_small_differences_on_a_large_common_part():
     x = torch.tensor([[4096.0, 4096.001953125, 4096.00390625]])
     expected = whiten((x - 4096.0) * 1024, torch.ones(1, 3))
     torch.testing.assert_close(whiten(x, torch.ones(1, 3)), expected, atol=2e-3, rtol=2e-3)
+
+
+@given(seeds, st.integers(2, 4))
+def test_less_the_others_equals_brute_force(seed, responses):
+    generator = torch.Generator().manual_seed(seed)
+    rows, width = 2 * responses, 5
+    advantages = torch.randn(rows, width, generator=generator, dtype=torch.float64)
+    mask = torch.rand(rows, width, generator=generator) < 0.5
+    mask[:, 2] = True  # every response has a token
+    mine = less_the_others(advantages, mask, responses)
+    for row in range(rows):
+        prompt = row // responses
+        others = [other for other in range(prompt * responses, (prompt + 1) * responses) if other != row]
+        firsts = [next(float(advantages[other, t]) for t in range(width) if mask[other, t]) for other in others]
+        for t in range(width):
+            expected = float(advantages[row, t]) - sum(firsts) / len(firsts) if mask[row, t] else 0.0
+            assert float(mine[row, t]) == pytest.approx(expected, abs=1e-12)
+
+
+@given(seeds)
+def test_less_the_others_does_not_know_what_a_critic_adds_to_a_prompt(seed):
+    """With gamma and lambda 1, a constant more in the critic's value of a prompt changes no first advantage."""
+    generator = torch.Generator().manual_seed(seed)
+    rewards, values = (torch.randn(6, 4, generator=generator, dtype=torch.float64) for _ in range(2))
+    mask, shift = torch.ones(6, 4, dtype=torch.bool), torch.randn(2, generator=generator, dtype=torch.float64)
+    shifted = values + shift.repeat_interleave(3)[:, None]
+    before, after = (less_the_others(gae(rewards, v, mask, 1.0, 1.0)[0], mask, 3) for v in (values, shifted))
+    torch.testing.assert_close(before, after)
+
+
+def test_less_the_others_with_one_response_changes_nothing():
+    advantages = torch.randn(3, 4)
+    assert less_the_others(advantages, torch.ones(3, 4, dtype=torch.bool), 1) is advantages

@@ -35,6 +35,24 @@ def gae(rewards: Tensor, values: Tensor, mask: Tensor, gamma: float = 1.0, lam: 
 
 
 @torch.no_grad()
+def less_the_others(advantages: Tensor, mask: Tensor, responses: int) -> Tensor:
+    """Advantages (B, T) over what the other responses to the same prompt came to, 0 outside the mask.
+
+    Each ``responses`` rows answer one prompt. From every real token of a row goes the mean of the other rows'
+    advantages at their first real token: how much better than the critic foretold this prompt is answered at all. It
+    does not depend on what the row itself says, so the policy gradient keeps its expectation and loses the part of its
+    noise that prompts differ by (Kool et al. 2019, "Buy 4 REINFORCE samples, get a baseline for free!"; Ahmadian et al.
+    2024, arXiv 2402.14740). With one response there are no others, and nothing changes.
+    """
+    if responses == 1:
+        return advantages
+    real = mask.bool()
+    first = advantages.gather(1, real.int().argmax(1, keepdim=True)).view(-1, responses)  # (prompts, responses)
+    others = (first.sum(1, keepdim=True) - first) / (responses - 1)
+    return (advantages - others.view(-1, 1)).masked_fill(~real, 0.0)
+
+
+@torch.no_grad()
 def whiten(x: Tensor, mask: Tensor) -> Tensor:
     """Shift and scale to mean 0 and (biased) variance 1 over the real tokens; 0 elsewhere. Same shape and dtype.
 

@@ -133,7 +133,8 @@ class _Episodes:
 
     def play(self, iteration: int) -> Rollout:
         """The policy answers the prompts of an iteration; reference, critic and reward model say what they think."""
-        batch = batch_at(iteration, count=len(self.prompts), batch=self.config.batch, seed=self.seed, key="ppo")
+        prompts = self.config.batch // self.config.responses
+        batch = batch_at(iteration, count=len(self.prompts), batch=prompts, seed=self.seed, key="ppo")
         return collect(
             self.models.policy,
             [self.prompts[i] for i in batch],
@@ -144,6 +145,7 @@ class _Episodes:
             sampling=self.sampling,
             keys=[("ppo", iteration, place) for place in range(len(batch))],
             no_end_penalty=self.config.no_end_penalty,
+            responses=self.config.responses,
         )
 
 

@@ -13,6 +13,12 @@ class PPOConfig(OptimizerConfig):
     episodes: int = Field(5120, ge=1, description="Responses written and learnt from in the whole stage.")
     batch: int = Field(256, ge=1, description="Episodes of one iteration.")
     minibatch: int = Field(64, ge=1, description="Episodes of one optimizer step.")
+    responses: int = Field(
+        1,
+        ge=1,
+        description="Episodes that answer the same prompt, side by side. With more than one, each is also measured "
+        "against the others, and the prompt is computed once for all of them. `batch` and `minibatch` are multiples.",
+    )
     epochs: int = Field(1, ge=1, description="Passes over the episodes of an iteration.")
     temperature: float = Field(
         1.0, gt=0, description="Sampling temperature of the rollouts; the update divides by it too."
@@ -58,6 +64,16 @@ class PPOConfig(OptimizerConfig):
                 f"critic_warmup {self.critic_warmup} leaves the policy none of the {self.iterations} iterations "
                 f"({self.episodes} episodes, {self.batch} in each): lower it or raise episodes"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _responses_stay_together(self) -> Self:
+        for name in ("batch", "minibatch"):
+            if getattr(self, name) % self.responses:
+                raise ValueError(
+                    f"{name} {getattr(self, name)} is not a multiple of responses {self.responses}: "
+                    "all of the responses to a prompt are learnt from in one step"
+                )
         return self
 
     @property

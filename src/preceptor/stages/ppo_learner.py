@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from preceptor.algorithms.advantages import gae, whiten
+from preceptor.algorithms.advantages import gae, less_the_others, whiten
 from preceptor.algorithms.kl import AdaptiveKL, FixedKL, episode_kl, per_token_rewards
 from preceptor.algorithms.policy import explained_variance, merge_stats, policy_loss, value_loss
 from preceptor.keyed import numpy_rng
@@ -19,11 +19,12 @@ from preceptor.models.lora import fork, own_parameters
 from preceptor.models.transformer import Transformer
 from preceptor.stages.ppo_config import PPOConfig
 from preceptor.stages.ppo_models import Models
-from preceptor.training.batches import batch_at
+from preceptor.training.batches import Padding, batch_at
 from preceptor.training.corpus import Corpus, next_token_loss, next_token_mask
 from preceptor.training.loop import Metrics, TrainingState, optimize
 from preceptor.training.optimizer import Optimizer, learning_rate_scale
 from preceptor.training.rollout import Rollout, response_logprobs, response_values
+from preceptor.training.shared_prompts import inputs
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ class Learner:
         )
         # Returns come from the raw advantages; only the policy sees them whitened.
         advantages, returns = gae(rewards, rollout.values, rollout.mask, config.gamma, config.lam)
-        advantages = whiten(advantages, rollout.mask)
+        advantages = whiten(less_the_others(advantages, rollout.mask, config.responses), rollout.mask)
         stats: list[dict[str, Tensor]] = []
         losses: dict[str, list[float]] = defaultdict(list)  # one of each a minibatch
         # Policy and critic each rise to their rate and fall over the iterations that they learn in.
@@ -87,13 +88,12 @@ class Learner:
         critic_scale = learning_rate_scale(config, iteration, config.iterations)
         count = rollout.ids.shape[0]
         for epoch in range(config.epochs):
-            order = numpy_rng(self.seed, "ppo", "minibatches", iteration, epoch).permutation(count).tolist()
+            order = self._order(count, iteration, epoch)
             for number, at in enumerate(range(0, count, config.minibatch)):
                 rows = order[at : at + config.minibatch]
                 step = (iteration * config.epochs + epoch) * -(-count // config.minibatch) + number
                 parts, tokens = self._parts(rollout, advantages, returns, rows), rollout.mask[rows].sum()
-                padded = sum(part.episodes.segments.numel() for part in parts)
-                losses["padding"].append(1 - float(rollout.segments[rows].sum()) / padded)
+                losses["padding"].append(_padding(parts))
                 if moved >= 0:
                     self._update_policy(parts, tokens, step, scale, stats, losses)
                 self._update_critic(parts, tokens, step, critic_scale, stats, losses)
@@ -104,6 +104,12 @@ class Learner:
             self.kl.update(float(kl.mean()), count)  # after the metrics: they tell the coefficient that was used
         self.state.values["kl"] = self.kl.state_dict()
         return metrics
+
+    def _order(self, count: int, iteration: int, epoch: int) -> list[int]:
+        """The episodes shuffled, those that answer the same prompt together."""
+        each = self.config.responses
+        prompts = numpy_rng(self.seed, "ppo", "minibatches", iteration, epoch).permutation(count // each).tolist()
+        return [prompt * each + k for prompt in prompts for k in range(each)]
 
     def _update_policy(
         self,
@@ -210,3 +216,11 @@ class Learner:
             "clip_fraction": float(stats["clipped"]) / tokens,
             "approx_kl": float(stats["approx_kl"]) / tokens,
         }
+
+
+def _padding(parts: list[Part]) -> float:
+    """The share of what is computed of a minibatch that is padding."""
+    padding = Padding()
+    for part in parts:
+        padding.count(inputs(part.episodes.ids, part.episodes.segments, part.episodes.mask).segments)
+    return padding.share

@@ -20,7 +20,8 @@ from preceptor.models.transformer import Transformer
 from preceptor.text.packing import pad_batch
 from preceptor.text.tokenizer import Tokenizer
 from preceptor.training.batches import group_by_length
-from preceptor.training.scoring import TOKEN_BUDGET, sequence_scores, with_end
+from preceptor.training.scoring import TOKEN_BUDGET, grouped_scores, with_end
+from preceptor.training.shared_prompts import inputs, runs
 
 
 @dataclass(frozen=True)
@@ -49,8 +50,15 @@ class Rollout:
         return Rollout(**parts)
 
     def groups(self, rows: Sequence[int], token_budget: int) -> list[list[int]]:
-        """Micro-batches of episodes of similar length, of at most so many tokens with their padding."""
-        return group_by_length(rows, self.segments.sum(1).tolist(), token_budget)
+        """Micro-batches of episodes of similar length, of at most so many tokens with their padding.
+
+        Neighbours that answer the same prompt stay together, and its tokens count once.
+        """
+        together = runs(self.ids, self.mask, rows)
+        whole, responses = self.segments.sum(1).tolist(), self.lengths.tolist()
+        lengths = [whole[group[0]] + sum(responses[row] for row in group[1:]) for group in together]
+        taken = group_by_length(range(len(together)), lengths, token_budget)
+        return [[row for index in group for row in together[index]] for group in taken]
 
     def to(self, device: torch.device) -> "Rollout":
         """The same on a device."""
@@ -71,7 +79,8 @@ def response_logprobs(
     on the model's device.
     """
     ids_BT, segments_BT, mask = (tensor.to(model.device) for tensor in (ids_BT, segments_BT, mask))
-    hidden = model.hidden(ids_BT[:, :-1], segments_BT[:, :-1], only_BT=mask)
+    read = inputs(ids_BT, segments_BT, mask)
+    hidden = model.hidden(read.ids, read.segments, branches_BT=read.branches, only_BT=read.only)
     chosen, spread = linear_logprobs(hidden, model.head.weight, ids_BT[:, 1:][mask], temperature)
     return torch.zeros_like(mask, dtype=chosen.dtype).masked_scatter(mask, chosen), spread
 
@@ -79,7 +88,8 @@ def response_logprobs(
 def response_values(critic: ScalarModel, ids_BT: Tensor, segments_BT: Tensor, mask: Tensor) -> Tensor:
     """The critic's value (B, T - 1) of each state in which a response token is about to be drawn, 0 elsewhere."""
     ids_BT, segments_BT, mask = (tensor.to(critic.trunk.device) for tensor in (ids_BT, segments_BT, mask))
-    values = critic(ids_BT[:, :-1], segments_BT[:, :-1], only_BT=mask)
+    read = inputs(ids_BT, segments_BT, mask)
+    values = critic(read.ids, read.segments, branches_BT=read.branches, only_BT=read.only)
     return torch.zeros_like(mask, dtype=values.dtype).masked_scatter(mask, values)
 
 
@@ -94,8 +104,9 @@ def collect(
     sampling: SamplingConfig,
     keys: Sequence[Sequence[Key]],
     no_end_penalty: float,
+    responses: int = 1,
 ) -> Rollout:
-    """One response to each prompt by pure sampling, scored, valued, and compared with the reference.
+    """``responses`` to each prompt, one after the other, by pure sampling; scored, valued, compared with the reference.
 
     The reward model reads prompt + response at its end token: nothing comes after it. A response that ran into the
     limit is read as if it ended there, and loses ``no_end_penalty``.
@@ -103,11 +114,17 @@ def collect(
     if sampling.top_k or sampling.top_p != 1.0:
         raise ValueError("rollouts are drawn from the policy itself: top_k must be 0 and top_p 1")
     groups = generate(
-        policy, prompts, sampling, eos_id=tokenizer.eos_ids, pad_id=tokenizer.pad_id, keys=keys, max_slots=256
+        policy,
+        prompts,
+        sampling,
+        eos_id=tokenizer.eos_ids,
+        pad_id=tokenizer.pad_id,
+        samples_per_prompt=responses,
+        keys=keys,
+        max_slots=256,
     )
-    episodes = [group[0] for group in groups]
     return assess(
-        episodes,
+        [one for group in groups for one in group],
         reference=reference,
         critic=critic,
         reward_model=reward_model,
@@ -151,7 +168,9 @@ def assess(
         mask[row, here] = True
         logprobs[row, here] = torch.tensor(one.logprobs)
     ended = torch.tensor([one.finish_reason == "stop" for one in episodes])
-    scores = sequence_scores(reward_model, read_by(reward_model, episodes, tokenizer), tokenizer.pad_id)
+    read = read_by(reward_model, episodes, tokenizer)
+    together = runs(ids, mask, range(len(episodes)))
+    scores = grouped_scores(reward_model, [[read[row] for row in group] for group in together], tokenizer.pad_id)
     scores = scores - no_end_penalty * ~ended
     bare = Rollout(ids, segments, mask, logprobs, torch.zeros_like(logprobs), torch.zeros_like(logprobs), scores, ended)
     for rows in bare.groups(range(len(episodes)), TOKEN_BUDGET):

@@ -1,7 +1,7 @@
 """Scores of whole sequences, read at their last token, with or without gradients."""
 
 from collections.abc import Sequence
-from itertools import takewhile
+from itertools import accumulate, takewhile
 from typing import NamedTuple
 
 import numpy as np
@@ -90,9 +90,16 @@ def with_end(sequence: Sequence[int], end_id: int, context: int) -> list[int]:
 
 
 @torch.no_grad()
-def sequence_scores(model: ScalarModel, sequences: Sequence[Sequence[int]], pad_id: int) -> Tensor:
-    """:func:`packed_scores` of any number of sequences, in batches of similar length, without gradients, on the CPU."""
-    scores = torch.zeros(len(sequences))
-    for group in group_by_length(range(len(sequences)), [len(ids) for ids in sequences], TOKEN_BUDGET):
-        scores[group] = packed_scores(model, [[sequences[i]] for i in group], pad_id).cpu()
+def grouped_scores(model: ScalarModel, groups: Sequence[Sequence[Sequence[int]]], pad_id: int) -> Tensor:
+    """:func:`packed_scores` of any number of groups, in batches of similar length, without gradients, on the CPU."""
+    first = [0, *accumulate(map(len, groups))]
+    scores = torch.zeros(first[-1])
+    for taken in group_by_length(range(len(groups)), [packed_length(group) for group in groups], TOKEN_BUDGET):
+        places = [place for i in taken for place in range(first[i], first[i + 1])]
+        scores[places] = packed_scores(model, [groups[i] for i in taken], pad_id).cpu()
     return scores
+
+
+def sequence_scores(model: ScalarModel, sequences: Sequence[Sequence[int]], pad_id: int) -> Tensor:
+    """The same of sequences that have nothing in common."""
+    return grouped_scores(model, [[ids] for ids in sequences], pad_id)

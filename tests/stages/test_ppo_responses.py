@@ -1,0 +1,95 @@
+"""PPO with several responses to a prompt: drawn, measured against each other and learnt from together."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from pydantic import ValidationError
+
+from preceptor.stages import ppo as module
+from preceptor.stages.ppo import ppo
+from preceptor.stages.ppo_config import PPOConfig
+from preceptor.training.rollout import Rollout, collect
+from preceptor.training.shared_prompts import runs
+
+
+@pytest.fixture
+def run(toy: Any, tmp_path: Path) -> Callable[..., Path]:
+    """run(out, **keys of the table): two iterations on the toy world."""
+
+    def call(out: str, **keys: Any) -> Path:
+        config = PPOConfig(**toy.tables["ppo"] | {"episodes": 64, "snapshots": 1, "snapshot_prompts": 8} | keys)
+        ppo(config, **toy.ppo_inputs, out=tmp_path / out, seed=0, progress=toy.progress)
+        return tmp_path / out
+
+    return call
+
+
+def test_an_iteration_is_as_many_episodes_of_fewer_prompts(
+    run: Callable[..., Path], lines: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    played: list[Rollout] = []
+
+    def spy(*args: Any, **keys: Any) -> Rollout:
+        played.append(collect(*args, **keys))
+        return played[-1]
+
+    monkeypatch.setattr(module, "collect", spy)
+    out = run("out", responses=4, batch=32, minibatch=8)
+    assert len(played) == 2
+    for rollout in played:
+        assert len(rollout.ids) == 32
+        assert [len(group) for group in runs(rollout.ids, rollout.mask, range(32))] == [4] * 8
+    logged = [line for line in lines(out / "metrics.jsonl") if "ratio_max" in line]
+    assert len(logged) == 2
+    assert all(0 <= line["padding"] < 1 for line in logged)
+
+
+def test_with_learning_rate_0_every_ratio_is_1(run: Callable[..., Path], lines: Callable) -> None:
+    """Point 3, where prompts are shared."""
+    out = run("out", responses=4, batch=32, minibatch=8, lr=1e-30, critic_lr=1e-30, ptx_coef=0.0, epochs=2)
+    learnt = [line for line in lines(out / "metrics.jsonl") if "ratio_max" in line]
+    assert len(learnt) == 2
+    for line in learnt:
+        assert abs(line["ratio_max"] - 1) < 1e-4
+        assert line["clip_fraction"] == 0
+
+
+def test_the_same_command_gives_the_same_bits(run: Callable[..., Path]) -> None:
+    one, two = (run(name, responses=2, batch=16, minibatch=8) for name in ("one", "two"))
+    assert (one / "model.safetensors").read_bytes() == (two / "model.safetensors").read_bytes()
+
+
+@pytest.mark.parametrize("keys", [{"batch": 30, "minibatch": 8}, {"batch": 32, "minibatch": 6}])
+def test_responses_that_would_be_parted_are_refused(keys: dict[str, int]) -> None:
+    with pytest.raises(ValidationError, match="is not a multiple of responses 4"):
+        PPOConfig(responses=4, **keys)
+
+
+def test_what_prompts_differ_by_does_not_reach_the_policy(toy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Scores that depend on the prompt alone leave nothing to learn: the advantages of all episodes are 0."""
+    from preceptor.stages import ppo_learner
+
+    seen: list[torch.Tensor] = []
+    whiten = ppo_learner.whiten
+
+    def spy(advantages: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        seen.append(advantages)
+        return whiten(advantages, mask)
+
+    def level(*args: Any, **keys: Any) -> Rollout:
+        rollout = collect(*args, **keys)
+        rollout.scores[:] = torch.arange(len(rollout.scores)) // 4 * 10.0
+        rollout.values[:] = 0.0
+        return rollout
+
+    monkeypatch.setattr(ppo_learner, "whiten", spy)
+    monkeypatch.setattr(module, "collect", level)
+    config = PPOConfig(
+        **toy.tables["ppo"]
+        | {"episodes": 32, "batch": 32, "minibatch": 8, "responses": 4, "kl_coef": 0.0, "lam": 1.0, "snapshots": 1}
+    )
+    ppo(config, **toy.ppo_inputs, out=toy.ppo_inputs["prompts"].parent / "level", seed=0, progress=toy.progress)
+    torch.testing.assert_close(seen[0], torch.zeros_like(seen[0]), atol=1e-5, rtol=0)
