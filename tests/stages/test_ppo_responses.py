@@ -93,3 +93,12 @@ def test_what_prompts_differ_by_does_not_reach_the_policy(toy: Any, monkeypatch:
     )
     ppo(config, **toy.ppo_inputs, out=toy.ppo_inputs["prompts"].parent / "level", seed=0, progress=toy.progress)
     torch.testing.assert_close(seen[0], torch.zeros_like(seen[0]), atol=1e-5, rtol=0)
+
+
+def test_a_trial_answers_each_prompt_as_often(run: Callable[..., Path], lines: Callable) -> None:
+    tried = lines(run("out", responses=2, batch=16, minibatch=8) / "snapshots/000000.jsonl")
+    assert len(tried) == 16
+    pairs = [(tried[k], tried[k + 1]) for k in range(0, 16, 2)]
+    assert all(one["prompt_id"] == two["prompt_id"] for one, two in pairs)
+    assert any(one["response"] != two["response"] for one, two in pairs)
+    assert len({one["prompt_id"] for one in tried}) == 8

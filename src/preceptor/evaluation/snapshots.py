@@ -4,6 +4,7 @@ While it trains, PPO tries its policy on development prompts and writes down the
 reward models; it never looks at gold. Here, afterwards, the rubric reads those same responses.
 """
 
+from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -62,7 +63,9 @@ def _point(file: Path, gold: GoldJudge | None, seed: int, resamples: int) -> dic
     if len(lengths) == count:
         point["length"] = sum(lengths) / count
     if gold is not None:
-        scores = [gold.judgement(one.prompt_id, one.response).score for one in tried]
-        figures = mean_with_interval(scores, seed, resamples)
+        scores: dict[str, list[float]] = defaultdict(list)  # of each prompt, which may have been answered several times
+        for one in tried:
+            scores[one.prompt_id].append(gold.judgement(one.prompt_id, one.response).score)
+        figures = mean_with_interval([sum(each) / len(each) for each in scores.values()], seed, resamples)
         point |= {"gold": figures["mean"], "low": figures["low"], "high": figures["high"]}
     return point

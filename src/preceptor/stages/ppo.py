@@ -68,7 +68,7 @@ def ppo(
     if corpus is not None and config.ptx_coef > 0:
         rows = read_corpus(corpus, text, context, seed=seed)
     learner = Learner(config, models, rows, seed, compute)
-    snapshots = _snapshots(config, models, text, prompts_dev, sampling, seed, out)
+    snapshots = _snapshots(config, models, text, prompts_dev, sampling, out)
 
     with progress.stage("ppo", out) as stage:
         asked, truncated = len(episodes.prompts), episodes.truncated
@@ -126,7 +126,7 @@ class _Episodes:
         cls, config: PPOConfig, models: Models, text: Tokenizer, prompts: Path, sampling: SamplingConfig, seed: int
     ) -> "_Episodes":
         """Render the prompts so that each leaves room for a response."""
-        room = sampling.prompt_room(models.reference.context)
+        room = sampling.prompt_room(models.context)
         whole = [render_prompt(text, prompt.messages, room) for prompt in read_jsonl(prompts, Prompt)]
         truncated = sum(prompt.truncated for prompt in whole)
         return cls(config, models, text, sampling, seed, [prompt.ids for prompt in whole], truncated)
@@ -150,18 +150,16 @@ class _Episodes:
 
 
 def _snapshots(
-    config: PPOConfig, models: Models, text: Tokenizer, prompts: Path, sampling: SamplingConfig, seed: int, out: Path
+    config: PPOConfig, models: Models, text: Tokenizer, prompts: Path, sampling: SamplingConfig, out: Path
 ) -> Snapshots:
     """The trials on development prompts, as the table asks for them."""
     return Snapshots.read(
         text,
-        models.reference,
-        models.reward,
-        models.check,
+        models,
         prompts,
         count=config.snapshot_prompts,
         sampling=sampling,
-        seed=seed,
+        responses=config.responses,
         max_kl=config.max_kl,
         no_end_penalty=config.no_end_penalty,
         out=out,

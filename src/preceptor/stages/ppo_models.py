@@ -27,6 +27,12 @@ class Models:
     reward: ScalarModel
     check: ScalarModel | None = None  # the second reward model, which is only looked at
 
+    @property
+    def context(self) -> int:
+        """Tokens of prompt and response that every one of them can read."""
+        readers = [one.trunk for one in (self.critic, self.reward, self.check) if one is not None]
+        return min(one.context for one in [self.reference, *readers])
+
 
 def load_models(
     model: Path, reward: Path, check: Path | None, lora: LoRAConfig, seed: int, compute: ComputeConfig = COMPUTE

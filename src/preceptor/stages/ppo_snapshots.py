@@ -13,27 +13,29 @@ from preceptor.feedback.schema import Prompt
 from preceptor.files import read_jsonl, write_jsonl
 from preceptor.generation.engine import generate
 from preceptor.generation.sampling import SamplingConfig
-from preceptor.models.heads import ScalarModel
 from preceptor.models.transformer import Transformer
+from preceptor.stages.ppo_models import Models
 from preceptor.text.conversation import render_prompt
 from preceptor.text.tokenizer import Tokenizer
 from preceptor.training.kept import keep
 from preceptor.training.loop import Metrics, TrainingState
 from preceptor.training.rollout import assess, read_by
-from preceptor.training.scoring import sequence_scores
+from preceptor.training.scoring import grouped_scores
 
 
 @dataclass
 class Snapshots:
-    """The development prompts, the judges, and where the responses are written for people to read."""
+    """The development prompts, the judges, and where the responses are written for people to read.
+
+    Each prompt is answered as often as in an iteration: where prompts are few, that is what makes trials comparable.
+    """
 
     tokenizer: Tokenizer
-    reference: Transformer
-    scorer: ScalarModel
-    check: ScalarModel | None
+    models: Models
     prompts: list[Prompt]
     rendered: list[list[int]]
     sampling: SamplingConfig
+    responses: int
     max_kl: float
     no_end_penalty: float
     directory: Path
@@ -42,25 +44,21 @@ class Snapshots:
     def read(
         cls,
         tokenizer: Tokenizer,
-        reference: Transformer,
-        scorer: ScalarModel,
-        check: ScalarModel | None,
+        models: Models,
         prompts: Path,
         *,
         count: int,
         sampling: SamplingConfig,
-        seed: int,
+        responses: int,
         max_kl: float,
         no_end_penalty: float,
         out: Path,
     ) -> "Snapshots":
         """Read the first ``count`` development prompts."""
         asked = read_jsonl(prompts, Prompt)[:count]
-        room = sampling.prompt_room(reference.context)
+        room = sampling.prompt_room(models.context)
         rendered = [render_prompt(tokenizer, prompt.messages, room).ids for prompt in asked]
-        return cls(
-            tokenizer, reference, scorer, check, asked, rendered, sampling, max_kl, no_end_penalty, out / "snapshots"
-        )
+        return cls(tokenizer, models, asked, rendered, sampling, responses, max_kl, no_end_penalty, out / "snapshots")
 
     def take(self, state: TrainingState, policy: Transformer, iteration: int) -> Metrics:
         """Measure the policy, write its responses, and remember its weights if it is the best so far.
@@ -74,15 +72,16 @@ class Snapshots:
             self.sampling,
             eos_id=self.tokenizer.eos_ids,
             pad_id=self.tokenizer.pad_id,
+            samples_per_prompt=self.responses,
             keys=keys,
             max_slots=256,
         )
-        episodes = [group[0] for group in groups]
+        episodes = [one for group in groups for one in group]
         rollout = assess(
             episodes,
-            reference=self.reference,
+            reference=self.models.reference,
             critic=None,
-            reward_model=self.scorer,
+            reward_model=self.models.reward,
             tokenizer=self.tokenizer,
             temperature=self.sampling.temperature,
             no_end_penalty=self.no_end_penalty,
@@ -90,23 +89,21 @@ class Snapshots:
         kl = episode_kl(rollout.logprobs, rollout.ref_logprobs, rollout.mask)
         scores = rollout.scores
         judged = scores
-        if self.check is not None:
-            sequences = read_by(self.check, episodes, self.tokenizer)
-            judged = (
-                sequence_scores(self.check, sequences, self.tokenizer.pad_id) - self.no_end_penalty * ~rollout.ended
-            )
+        if (check := self.models.check) is not None:
+            read = (read_by(check, group, self.tokenizer) for group in groups)
+            judged = grouped_scores(check, list(read), self.tokenizer.pad_id) - self.no_end_penalty * ~rollout.ended
         write_jsonl(
             self.directory / f"{iteration:06d}.jsonl",
             (
                 {
-                    "prompt_id": prompt.id,
+                    "prompt_id": self.prompts[i // self.responses].id,
                     "response": self.tokenizer.decode(one.ids).strip(),
                     "score": float(scores[i]),
                     "check_score": float(judged[i]),
                     "kl": float(kl[i]),
                     "length": len(one.ids),
                 }
-                for i, (prompt, one) in enumerate(zip(self.prompts, episodes, strict=True))
+                for i, one in enumerate(episodes)
             ),
         )
         found = {
