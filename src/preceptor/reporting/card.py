@@ -28,7 +28,7 @@ MADE = {
 USE = """    preceptor chat --model DIR
     preceptor serve --model DIR
 
-with this directory as `DIR`; transformers and vLLM read it unchanged."""
+with this directory as `DIR`; transformers reads it unchanged, and vLLM too where it computes heads of this width."""
 LIMITS = (
     "The licences of the model it starts from and of the data hold for it too; the hashes above say which they are. "
     "What was measured holds for prompts like those it was measured on."
