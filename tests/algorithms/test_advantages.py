@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from preceptor.algorithms.advantages import gae, less_the_others, whiten
+from preceptor.algorithms.advantages import gae, others_surplus, whiten
 
 seeds = st.integers(0, 2**32 - 1)
 factors = st.floats(0.0, 1.0)
@@ -153,34 +153,37 @@ def test_whitening_keeps_small_differences_on_a_large_common_part():
     torch.testing.assert_close(whiten(x, torch.ones(1, 3)), expected, atol=2e-3, rtol=2e-3)
 
 
-@given(seeds, st.integers(2, 4))
-def test_less_the_others_equals_brute_force(seed, responses):
+@given(seeds, st.integers(2, 4), factors)
+def test_the_others_surplus_equals_brute_force(seed, responses, gamma):
     generator = torch.Generator().manual_seed(seed)
     rows, width = 2 * responses, 5
-    advantages = torch.randn(rows, width, generator=generator, dtype=torch.float64)
+    rewards, values = (torch.randn(rows, width, generator=generator, dtype=torch.float64) for _ in range(2))
     mask = torch.rand(rows, width, generator=generator) < 0.5
     mask[:, 2] = True  # every response has a token
-    mine = less_the_others(advantages, mask, responses)
+    mine = others_surplus(rewards, values, mask, responses, gamma)
     for row in range(rows):
         prompt = row // responses
-        others = [other for other in range(prompt * responses, (prompt + 1) * responses) if other != row]
-        firsts = [next(float(advantages[other, t]) for t in range(width) if mask[other, t]) for other in others]
-        for t in range(width):
-            expected = float(advantages[row, t]) - sum(firsts) / len(firsts) if mask[row, t] else 0.0
-            assert float(mine[row, t]) == pytest.approx(expected, abs=1e-12)
+        surplus = []
+        for other in range(prompt * responses, (prompt + 1) * responses):
+            steps = [t for t in range(width) if mask[other, t]]
+            came = sum(gamma**k * float(rewards[other, t]) for k, t in enumerate(steps))
+            if other != row:
+                surplus.append(came - float(values[other, steps[0]]))
+        assert float(mine[row, 0]) == pytest.approx(sum(surplus) / len(surplus), abs=1e-10)
 
 
-@given(seeds)
-def test_less_the_others_does_not_know_what_a_critic_adds_to_a_prompt(seed):
-    """With gamma and lambda 1, a constant more in the critic's value of a prompt changes no first advantage."""
-    generator = torch.Generator().manual_seed(seed)
-    rewards, values = (torch.randn(6, 4, generator=generator, dtype=torch.float64) for _ in range(2))
-    mask, shift = torch.ones(6, 4, dtype=torch.bool), torch.randn(2, generator=generator, dtype=torch.float64)
-    shifted = values + shift.repeat_interleave(3)[:, None]
-    before, after = (less_the_others(gae(rewards, v, mask, 1.0, 1.0)[0], mask, 3) for v in (values, shifted))
-    torch.testing.assert_close(before, after)
+@pytest.mark.parametrize("lam", [0.0, 0.9, 1.0])
+def test_scores_that_depend_on_the_prompt_alone_leave_no_advantage(lam):
+    """Whatever the lengths and lambda; plain GAE would like the short ones of a good prompt."""
+    lengths = [2, 7, 4, 5, 5, 1]
+    mask = torch.arange(7) < torch.tensor(lengths)[:, None]
+    rewards = torch.zeros(6, 7)
+    for row, length in enumerate(lengths):
+        rewards[row, length - 1] = 2.0 if row < 3 else -5.0
+    values = torch.full((6, 7), 0.25)
+    values = values + others_surplus(rewards, values, mask, 3)
+    torch.testing.assert_close(gae(rewards, values, mask, 1.0, lam)[0], torch.zeros(6, 7))
 
 
-def test_less_the_others_with_one_response_changes_nothing():
-    advantages = torch.randn(3, 4)
-    assert less_the_others(advantages, torch.ones(3, 4, dtype=torch.bool), 1) is advantages
+def test_one_response_has_no_others():
+    assert (others_surplus(*torch.randn(2, 3, 4), torch.ones(3, 4, dtype=torch.bool), 1) == 0).all()

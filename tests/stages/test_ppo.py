@@ -254,6 +254,7 @@ def test_point_8_padding_adds_nothing_to_gradients_or_metrics(bench: Bench, firs
         mask=widen(clean.mask, False),
         scores=clean.scores,
         ended=clean.ended,
+        prompts=clean.prompts,
         **{name: widen(tensor, math.nan) for name, tensor in spoilt.items()},
     )
     seen, told = [], []

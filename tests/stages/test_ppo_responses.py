@@ -41,7 +41,11 @@ def test_an_iteration_is_as_many_episodes_of_fewer_prompts(
     assert len(played) == 2
     for rollout in played:
         assert len(rollout.ids) == 32
-        assert [len(group) for group in runs(rollout.ids, rollout.mask, range(32))] == [4] * 8
+        assert [len(group) for group in runs(rollout.prompts, range(32))] == [4] * 8
+        starts = rollout.mask.int().argmax(1)
+        for row in range(32):
+            prompt = rollout.ids[row - row % 4, : starts[row - row % 4] + 1]
+            assert torch.equal(rollout.ids[row, : starts[row] + 1], prompt)
     logged = [line for line in lines(out / "metrics.jsonl") if "ratio_max" in line]
     assert len(logged) == 2
     assert all(0 <= line["padding"] < 1 for line in logged)
@@ -68,7 +72,10 @@ def test_responses_that_would_be_parted_are_refused(keys: dict[str, int]) -> Non
         PPOConfig(responses=4, **keys)
 
 
-def test_what_prompts_differ_by_does_not_reach_the_policy(toy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("lam", [0.9, 1.0])
+def test_what_prompts_differ_by_does_not_reach_the_policy(
+    toy: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, lam: float
+) -> None:
     """Scores that depend on the prompt alone leave nothing to learn: the advantages of all episodes are 0."""
     from preceptor.stages import ppo_learner
 
@@ -89,9 +96,9 @@ def test_what_prompts_differ_by_does_not_reach_the_policy(toy: Any, monkeypatch:
     monkeypatch.setattr(module, "collect", level)
     config = PPOConfig(
         **toy.tables["ppo"]
-        | {"episodes": 32, "batch": 32, "minibatch": 8, "responses": 4, "kl_coef": 0.0, "lam": 1.0, "snapshots": 1}
+        | {"episodes": 32, "batch": 32, "minibatch": 8, "responses": 4, "kl_coef": 0.0, "lam": lam, "snapshots": 1}
     )
-    ppo(config, **toy.ppo_inputs, out=toy.ppo_inputs["prompts"].parent / "level", seed=0, progress=toy.progress)
+    ppo(config, **toy.ppo_inputs, out=tmp_path / "level", seed=0, progress=toy.progress)
     torch.testing.assert_close(seen[0], torch.zeros_like(seen[0]), atol=1e-5, rtol=0)
 
 

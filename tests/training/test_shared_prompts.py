@@ -24,21 +24,20 @@ episodes = st.lists(
 )
 
 
-def batch(written: list[tuple[list[int], list[int]]]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Ids, segments and mask of prompts with responses."""
+def batch(written: list[tuple[list[int], list[int]]]) -> tuple[torch.Tensor, ...]:
+    """Ids, segments, mask and the number of the prompt, of prompts with responses."""
     ids, segments = pad_batch([[*prompt, *response] for prompt, response in written], 0)
     mask = torch.zeros(ids.shape[0], ids.shape[1] - 1, dtype=torch.bool)
     for row, (prompt, response) in enumerate(written):
         mask[row, len(prompt) - 1 : len(prompt) - 1 + len(response)] = True
-    return ids, segments, mask
+    return ids, segments, mask, torch.tensor([PROMPTS.index(prompt) for prompt, _ in written])
 
 
 @given(episodes)
 def test_runs_hold_every_row_once_and_neighbours_with_one_prompt_together(
     written: list[tuple[list[int], list[int]]],
 ) -> None:
-    ids, _, mask = batch(written)
-    groups = runs(ids, mask, range(len(written)))
+    groups = runs(batch(written)[3], range(len(written)))
     assert [row for group in groups for row in group] == list(range(len(written)))
     prompts = [[written[row][0] for row in group] for group in groups]
     assert all(prompt == group[0] for group in prompts for prompt in group)
@@ -48,8 +47,7 @@ def test_runs_hold_every_row_once_and_neighbours_with_one_prompt_together(
 @given(episodes)
 def test_each_state_stands_on_its_own_episode(written: list[tuple[list[int], list[int]]]) -> None:
     """What a chosen position sees, read off segments and branches, is the episode up to there."""
-    ids, segments, mask = batch(written)
-    read = inputs(ids, segments, mask)
+    read = inputs(*batch(written))
     seen = []
     for row, at in read.only.nonzero().tolist():
         branches = torch.zeros_like(read.ids[row]) if read.branches is None else read.branches[row]
@@ -64,8 +62,8 @@ def test_each_state_stands_on_its_own_episode(written: list[tuple[list[int], lis
 
 
 def test_episodes_without_a_prompt_in_common_stay_as_they_are() -> None:
-    ids, segments, mask = batch([([1, 4, 5], [7, 8]), ([1, 4, 6], [7])])
-    read = inputs(ids, segments, mask)
+    ids, segments, mask, numbers = batch([(PROMPTS[0], [7, 8]), (PROMPTS[1], [7])])
+    read = inputs(ids, segments, mask, numbers)
     assert read.branches is None
     assert torch.equal(read.ids, ids[:, :-1])
     assert torch.equal(read.only, mask)
@@ -95,7 +93,7 @@ def rollout(tiny_model: Callable[..., Transformer], models: dict[str, object], t
     )
 
 
-def alone(ids: torch.Tensor, segments: torch.Tensor, mask: torch.Tensor) -> Inputs:
+def alone(ids: torch.Tensor, segments: torch.Tensor, mask: torch.Tensor, prompts: object) -> Inputs:
     """As if no prompt were shared."""
     return Inputs(ids[:, :-1], segments[:, :-1], mask, None)
 
@@ -120,8 +118,8 @@ def test_what_is_shared_changes_no_number(
     assert isinstance(critic, ScalarModel)
 
     def compute() -> tuple[torch.Tensor, ...]:
-        logprobs, spread = response_logprobs(policy, part.ids, part.segments, part.mask, 1.0)
-        values = response_values(critic, part.ids, part.segments, part.mask)
+        logprobs, spread = response_logprobs(policy, part.ids, part.segments, part.mask, 1.0, part.prompts)
+        values = response_values(critic, part.ids, part.segments, part.mask, part.prompts)
         (logprobs.sum() + values.square().sum()).backward()
         gradient = torch.cat([p.grad.flatten() for m in (policy, critic) for p in m.parameters() if p.grad is not None])
         policy.zero_grad()
@@ -146,14 +144,38 @@ def test_scores_are_those_of_each_alone(rollout: Rollout, models: dict[str, obje
         torch.testing.assert_close(rollout.scores[row], score, atol=2e-5, rtol=0)
 
 
-@pytest.mark.parametrize("budget", [1, 40, 10**6])
-def test_groups_never_part_the_responses_to_a_prompt(rollout: Rollout, budget: int) -> None:
+@pytest.mark.parametrize(("budget", "count"), [(1, 3), (70, 2), (10**6, 1)])
+def test_groups_never_part_the_responses_to_a_prompt_and_keep_the_budget(
+    rollout: Rollout, budget: int, count: int
+) -> None:
     groups = rollout.groups([6, 7, 8, 0, 1, 2, 3, 4, 5], budget)
     assert sorted(row for group in groups for row in group) == list(range(9))
+    assert len(groups) == count
     for group in groups:
         assert all(group[k : k + 3] == [group[k], group[k] + 1, group[k] + 2] for k in range(0, len(group), 3))
-    assert len(groups) == (3 if budget == 1 else 1 if budget == 10**6 else len(groups))
-    if budget == 40:
-        for group in groups:
-            part = rollout.take(group)
-            assert len(group) == 3 or inputs(part.ids, part.segments, part.mask).ids.numel() <= budget
+        part = rollout.take(group)
+        read = inputs(part.ids, part.segments, part.mask, part.prompts)
+        assert read.branches is not None
+        assert len(read.ids) == len(group) // 3
+        assert len(group) == 3 or read.ids.numel() <= budget
+
+
+def test_one_prompt_in_two_places_is_computed_twice(
+    tiny_model: Callable[..., Transformer], models: dict[str, object], tiny_tokenizer: Tokenizer
+) -> None:
+    """Neighbours by chance are not merged: a row twice as long would break the budget."""
+    rollout = collect(
+        tiny_model(),
+        [PROMPTS[0], PROMPTS[1], PROMPTS[0]],
+        **models,  # type: ignore[arg-type]
+        tokenizer=tiny_tokenizer,
+        sampling=SamplingConfig(max_new_tokens=9),
+        keys=[("x", i) for i in range(3)],
+        no_end_penalty=0.0,
+        responses=2,
+    )
+    part = rollout.take([4, 5, 0, 1])
+    read = inputs(part.ids, part.segments, part.mask, part.prompts)
+    assert len(read.ids) == 2
+    single = rollout.take([0, 4])
+    assert inputs(single.ids, single.segments, single.mask, single.prompts).branches is None

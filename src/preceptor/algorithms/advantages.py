@@ -35,21 +35,22 @@ def gae(rewards: Tensor, values: Tensor, mask: Tensor, gamma: float = 1.0, lam: 
 
 
 @torch.no_grad()
-def less_the_others(advantages: Tensor, mask: Tensor, responses: int) -> Tensor:
-    """Advantages (B, T) over what the other responses to the same prompt came to, 0 outside the mask.
+def others_surplus(rewards: Tensor, values: Tensor, mask: Tensor, responses: int, gamma: float = 1.0) -> Tensor:
+    """How much more than the critic foretold the other responses to the same prompt came to on average, (B, 1).
 
-    Each ``responses`` rows answer one prompt. From every real token of a row goes the mean of the other rows'
-    advantages at their first real token: how much better than the critic foretold this prompt is answered at all. It
-    does not depend on what the row itself says, so the policy gradient keeps its expectation and loses the part of its
-    noise that prompts differ by (Kool et al. 2019, "Buy 4 REINFORCE samples, get a baseline for free!"; Ahmadian et al.
-    2024, arXiv 2402.14740). With one response there are no others, and nothing changes.
+    Each ``responses`` rows answer one prompt; with one there are no others, and it is 0. Added to the values from which
+    a row's advantages are computed, it takes out what prompts differ by and the critic does not know. It does not
+    depend on what the row itself says, so the policy gradient keeps its expectation at lambda 1 (Kool et al. 2019, "Buy
+    4 REINFORCE samples, get a baseline for free!"; Ahmadian et al. 2024, arXiv 2402.14740). Its price is a
+    1 / (responses - 1) of the others' own noise: a critic that knows its prompts does better alone.
+
+    rewards, values, mask: (B, T), as :func:`gae` takes them.
     """
     if responses == 1:
-        return advantages
-    real = mask.bool()
-    first = advantages.gather(1, real.int().argmax(1, keepdim=True)).view(-1, responses)  # (prompts, responses)
-    others = (first.sum(1, keepdim=True) - first) / (responses - 1)
-    return (advantages - others.view(-1, 1)).masked_fill(~real, 0.0)
+        return torch.zeros_like(values[:, :1])
+    surplus, _ = gae(rewards, values, mask, gamma, 1.0)  # of each real token: what came, less what was foretold
+    first = surplus.gather(1, mask.int().argmax(1, keepdim=True)).view(-1, responses)  # (prompts, responses)
+    return ((first.sum(1, keepdim=True) - first) / (responses - 1)).view(-1, 1)
 
 
 @torch.no_grad()

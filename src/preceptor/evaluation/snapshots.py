@@ -33,7 +33,8 @@ def snapshots_of(policy: Path, gold: GoldJudge | None, seed: int, resamples: int
     """The snapshots of a PPO directory; None if it has none.
 
     ``{"kept": 12, "points": [{"iteration", "score", "check_score", "kl", "length", "n"} and, with a rubric, "gold",
-    "low", "high"]}``: means over the development prompts, gold with its 95 % interval. Iteration 0 is the SFT model,
+    "low", "high"]}``: means over the ``n`` responses to development prompts, gold with its 95 % interval
+    over the prompts. Iteration 0 is the SFT model,
     which the lengths are held against. ``kept`` is the iteration whose weights were saved, None where the directory
     does not say.
     """

@@ -60,6 +60,7 @@ def ppo(
         learning.gradient_checkpointing = config.gradient_checkpointing
         compile_blocks(learning, compute)
     sampling = SamplingConfig(temperature=config.temperature, max_new_tokens=config.max_new_tokens, seed=seed)
+    models.check_room(config.max_new_tokens)
     episodes = _Episodes.read(config, models, text, prompts, sampling, seed)
     probe(text, models.policy, models.critic, models.reward, episodes.prompts[:8], sampling, demonstrations)
     if config.critic_head == "zero":

@@ -50,7 +50,9 @@ class PPOConfig(OptimizerConfig):
         0.0, ge=0, lt=1, description="Moving average of the policy's weights, a step; 0 for none (paper: 0.992)."
     )
     snapshots: int = Field(5, ge=1, description="How often the policy is tried on development prompts and may be kept.")
-    snapshot_prompts: int = Field(256, ge=1, description="Development prompts of one trial.")
+    snapshot_prompts: int = Field(
+        256, ge=1, description="Development prompts of one trial, each answered `responses` times."
+    )
     max_kl: float = Field(
         20.0, gt=0, description="A snapshot further than this from the SFT model is never kept (nats an episode)."
     )

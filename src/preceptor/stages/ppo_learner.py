@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from preceptor.algorithms.advantages import gae, less_the_others, whiten
+from preceptor.algorithms.advantages import gae, others_surplus, whiten
 from preceptor.algorithms.kl import AdaptiveKL, FixedKL, episode_kl, per_token_rewards
 from preceptor.algorithms.policy import explained_variance, merge_stats, policy_loss, value_loss
 from preceptor.keyed import numpy_rng
@@ -77,9 +77,13 @@ class Learner:
         rewards = per_token_rewards(
             rollout.scores, rollout.logprobs, rollout.ref_logprobs, rollout.mask, self.kl.kl_coef
         )
-        # Returns come from the raw advantages; only the policy sees them whitened.
-        advantages, returns = gae(rewards, rollout.values, rollout.mask, config.gamma, config.lam)
-        advantages = whiten(less_the_others(advantages, rollout.mask, config.responses), rollout.mask)
+        # Returns come from the raw advantages; only the policy sees them measured against the others and whitened.
+        values, mask = rollout.values, rollout.mask
+        advantages, returns = gae(rewards, values, mask, config.gamma, config.lam)
+        if config.responses > 1:
+            values = values + others_surplus(rewards, values, mask, config.responses, config.gamma)
+            advantages, _ = gae(rewards, values, mask, config.gamma, config.lam)
+        advantages = whiten(advantages, mask)
         stats: list[dict[str, Tensor]] = []
         losses: dict[str, list[float]] = defaultdict(list)  # one of each a minibatch
         # Policy and critic each rise to their rate and fall over the iterations that they learn in.
@@ -165,7 +169,9 @@ class Learner:
         config, policy = self.config, self.models.policy
         for part in parts:
             old = part.episodes
-            logprobs, spread = response_logprobs(policy, old.ids, old.segments, old.mask, config.temperature)
+            logprobs, spread = response_logprobs(
+                policy, old.ids, old.segments, old.mask, config.temperature, old.prompts
+            )
             loss, one = policy_loss(logprobs, old.logprobs, part.advantages, old.mask, config.clip)
             stats.append(one | {"entropy": spread.sum()})
             yield loss / tokens
@@ -182,7 +188,7 @@ class Learner:
         """Of each micro-batch, divided by the response tokens of the whole minibatch."""
         for part in parts:
             old = part.episodes
-            values = response_values(self.models.critic, old.ids, old.segments, old.mask)
+            values = response_values(self.models.critic, old.ids, old.segments, old.mask, old.prompts)
             loss, one = value_loss(values, old.values, part.returns, old.mask, self.config.value_clip)
             stats.append({"value_tokens": one["tokens"], "value_clipped": one["value_clipped"]})
             yield loss / tokens
@@ -222,5 +228,6 @@ def _padding(parts: list[Part]) -> float:
     """The share of what is computed of a minibatch that is padding."""
     padding = Padding()
     for part in parts:
-        padding.count(inputs(part.episodes.ids, part.episodes.segments, part.episodes.mask).segments)
+        old = part.episodes
+        padding.count(inputs(old.ids, old.segments, old.mask, old.prompts).segments)
     return padding.share

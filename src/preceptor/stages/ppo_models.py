@@ -9,6 +9,7 @@ weights of its own, and the critic shares those.
 from dataclasses import dataclass
 from pathlib import Path
 
+from preceptor.errors import InputError
 from preceptor.models.checkpoint import load_scalar_model, open_language_model
 from preceptor.models.compute import COMPUTE, ComputeConfig, place
 from preceptor.models.heads import ScalarModel
@@ -32,6 +33,14 @@ class Models:
         """Tokens of prompt and response that every one of them can read."""
         readers = [one.trunk for one in (self.critic, self.reward, self.check) if one is not None]
         return min(one.context for one in [self.reference, *readers])
+
+    def check_room(self, max_new_tokens: int) -> None:
+        """Raise :class:`InputError` where a response may become longer than a reward model can read."""
+        if self.context < self.reference.context and max_new_tokens > self.context // 2:
+            raise InputError(
+                f"responses of up to {max_new_tokens} tokens do not fit beside their prompts into the {self.context} "
+                f"that a reward model reads; ppo.max_new_tokens = {self.context // 2} would"
+            )
 
 
 def load_models(

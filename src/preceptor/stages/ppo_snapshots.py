@@ -27,7 +27,7 @@ from preceptor.training.scoring import grouped_scores
 class Snapshots:
     """The development prompts, the judges, and where the responses are written for people to read.
 
-    Each prompt is answered as often as in an iteration: where prompts are few, that is what makes trials comparable.
+    Each prompt is answered as often as in an iteration: where prompts are few, that is less noise in a trial.
     """
 
     tokenizer: Tokenizer
@@ -85,6 +85,7 @@ class Snapshots:
             tokenizer=self.tokenizer,
             temperature=self.sampling.temperature,
             no_end_penalty=self.no_end_penalty,
+            responses=self.responses,
         )
         kl = episode_kl(rollout.logprobs, rollout.ref_logprobs, rollout.mask)
         scores = rollout.scores

@@ -36,6 +36,7 @@ class Rollout:
     values: Tensor  # (B, T - 1) of the critic before each response token
     scores: Tensor  # (B,) of the reward model, the penalty for a missing end included
     ended: Tensor  # (B,) bool: the response has its end token
+    prompts: Tensor  # (B,) int64: episodes with one number answer the same prompt, side by side
 
     def take(self, rows: Sequence[int]) -> "Rollout":
         """Some episodes, cut to the longest of them."""
@@ -54,7 +55,7 @@ class Rollout:
 
         Neighbours that answer the same prompt stay together, and its tokens count once.
         """
-        together = runs(self.ids, self.mask, rows)
+        together = runs(self.prompts, rows)
         whole, responses = self.segments.sum(1).tolist(), self.lengths.tolist()
         lengths = [whole[group[0]] + sum(responses[row] for row in group[1:]) for group in together]
         taken = group_by_length(range(len(together)), lengths, token_budget)
@@ -71,7 +72,12 @@ class Rollout:
 
 
 def response_logprobs(
-    model: Transformer, ids_BT: Tensor, segments_BT: Tensor, mask: Tensor, temperature: float
+    model: Transformer,
+    ids_BT: Tensor,
+    segments_BT: Tensor,
+    mask: Tensor,
+    temperature: float,
+    prompts_B: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Log-probabilities (B, T - 1) of the masked tokens, 0 elsewhere, and the entropy (N,) where they were drawn.
 
@@ -79,16 +85,18 @@ def response_logprobs(
     on the model's device.
     """
     ids_BT, segments_BT, mask = (tensor.to(model.device) for tensor in (ids_BT, segments_BT, mask))
-    read = inputs(ids_BT, segments_BT, mask)
+    read = inputs(ids_BT, segments_BT, mask, prompts_B)
     hidden = model.hidden(read.ids, read.segments, branches_BT=read.branches, only_BT=read.only)
     chosen, spread = linear_logprobs(hidden, model.head.weight, ids_BT[:, 1:][mask], temperature)
     return torch.zeros_like(mask, dtype=chosen.dtype).masked_scatter(mask, chosen), spread
 
 
-def response_values(critic: ScalarModel, ids_BT: Tensor, segments_BT: Tensor, mask: Tensor) -> Tensor:
+def response_values(
+    critic: ScalarModel, ids_BT: Tensor, segments_BT: Tensor, mask: Tensor, prompts_B: Tensor | None = None
+) -> Tensor:
     """The critic's value (B, T - 1) of each state in which a response token is about to be drawn, 0 elsewhere."""
     ids_BT, segments_BT, mask = (tensor.to(critic.trunk.device) for tensor in (ids_BT, segments_BT, mask))
-    read = inputs(ids_BT, segments_BT, mask)
+    read = inputs(ids_BT, segments_BT, mask, prompts_B)
     values = critic(read.ids, read.segments, branches_BT=read.branches, only_BT=read.only)
     return torch.zeros_like(mask, dtype=values.dtype).masked_scatter(mask, values)
 
@@ -131,6 +139,7 @@ def collect(
         tokenizer=tokenizer,
         temperature=sampling.temperature,
         no_end_penalty=no_end_penalty,
+        responses=responses,
     )
 
 
@@ -154,10 +163,12 @@ def assess(
     tokenizer: Tokenizer,
     temperature: float,
     no_end_penalty: float,
+    responses: int = 1,
 ) -> Rollout:
     """Responses as a :class:`Rollout`: ids and masks as they were generated, never decoded and encoded again.
 
-    Without a critic, for those that nothing is learnt from, the values are 0.
+    Each ``responses`` of them answer one prompt. Without a critic, for those that nothing is learnt from, the values
+    are 0.
     """
     sequences = [[*one.prompt, *one.ids] for one in episodes]
     ids, segments = pad_batch(sequences, tokenizer.pad_id)
@@ -169,16 +180,18 @@ def assess(
         logprobs[row, here] = torch.tensor(one.logprobs)
     ended = torch.tensor([one.finish_reason == "stop" for one in episodes])
     read = read_by(reward_model, episodes, tokenizer)
-    together = runs(ids, mask, range(len(episodes)))
-    scores = grouped_scores(reward_model, [[read[row] for row in group] for group in together], tokenizer.pad_id)
+    groups = [read[at : at + responses] for at in range(0, len(read), responses)]
+    scores = grouped_scores(reward_model, groups, tokenizer.pad_id)
     scores = scores - no_end_penalty * ~ended
-    bare = Rollout(ids, segments, mask, logprobs, torch.zeros_like(logprobs), torch.zeros_like(logprobs), scores, ended)
+    nothing, prompts = torch.zeros_like(logprobs), torch.arange(len(episodes)) // responses
+    bare = Rollout(ids, segments, mask, logprobs, nothing, nothing.clone(), scores, ended, prompts)
     for rows in bare.groups(range(len(episodes)), TOKEN_BUDGET):
         part = bare.take(rows)
         width = part.mask.shape[1]
         index = torch.tensor(rows)
-        theirs, _ = response_logprobs(reference, part.ids, part.segments, part.mask, temperature)
+        theirs, _ = response_logprobs(reference, part.ids, part.segments, part.mask, temperature, part.prompts)
         bare.ref_logprobs[index, :width] = theirs.cpu()
         if critic is not None:
-            bare.values[index, :width] = response_values(critic, part.ids, part.segments, part.mask).cpu()
+            values = response_values(critic, part.ids, part.segments, part.mask, part.prompts)
+            bare.values[index, :width] = values.cpu()
     return bare

@@ -21,25 +21,21 @@ class Inputs(NamedTuple):
     branches: Tensor | None  # None: no two of the episodes share a prompt
 
 
-def runs(ids_BT: Tensor, mask: Tensor, rows: Sequence[int]) -> list[list[int]]:
+def runs(prompts_B: Tensor, rows: Sequence[int]) -> list[list[int]]:
     """The rows in their order, those that follow each other and answer the same prompt together."""
-    starts = mask.int().argmax(1).tolist()  # a prompt ends where its first response token is foretold
-
-    def prompt(row: int) -> list[int]:
-        ids: list[int] = ids_BT[row, : starts[row] + 1].tolist()
-        return ids
-
-    return [list(group) for _, group in groupby(rows, key=prompt)]
+    numbers = prompts_B.tolist()
+    return [list(group) for _, group in groupby(rows, key=lambda row: numbers[row])]
 
 
-def inputs(ids_BT: Tensor, segments_BT: Tensor, mask: Tensor) -> Inputs:
-    """Episodes as a decoder reads them. Their last tokens foretell nothing and are left out.
+def inputs(ids_BT: Tensor, segments_BT: Tensor, mask: Tensor, prompts_B: Tensor | None = None) -> Inputs:
+    """Episodes as a decoder reads them; neighbours with one number in ``prompts_B`` begin with the same prompt.
 
-    What is shared ends before the last token of the prompt: each branch begins with that, so that each has a state of
-    its own in which its first token was drawn.
+    Each is a prompt and one response that ends the episode. The last token foretells nothing and is left out. What is
+    shared ends before the last token of the prompt: each branch begins with that, so that each has a state of its own
+    in which its first token was drawn.
     """
-    together = runs(ids_BT, mask, range(len(ids_BT)))
-    if len(together) == len(ids_BT):
+    together = [] if prompts_B is None else runs(prompts_B, range(len(ids_BT)))
+    if prompts_B is None or len(together) == len(ids_BT):
         return Inputs(ids_BT[:, :-1], segments_BT[:, :-1], mask, None)
     ids, branches = [], []
     for group in together:
