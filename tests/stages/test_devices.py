@@ -84,8 +84,17 @@ def test_reward(on_both: Run, toy: Any, tmp_path: Path) -> None:
     assert_alike(*on_both(reward, config, **inputs))
 
 
-def test_ppo(on_both: Run, toy: Any) -> None:
-    keys = {"episodes": 32, "batch": 16, "minibatch": 8, "snapshots": 1, "snapshot_prompts": 6, "ema_decay": 0.5}
+@pytest.mark.parametrize("responses", [1, 4])
+def test_ppo(on_both: Run, toy: Any, responses: int) -> None:
+    keys = {
+        "responses": responses,
+        "episodes": 32,
+        "batch": 16,
+        "minibatch": 8,
+        "snapshots": 1,
+        "snapshot_prompts": 6,
+        "ema_decay": 0.5,
+    }
     here, there = on_both(ppo, PPOConfig(**toy.tables["ppo"] | keys), **toy.ppo_inputs)
     assert_alike(here, there)
     mine, theirs = ([json.loads(line) for line in (one / "metrics.jsonl").open()] for one in (there, here))

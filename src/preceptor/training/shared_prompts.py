@@ -23,7 +23,7 @@ class Inputs(NamedTuple):
 
 def runs(prompts_B: Tensor, rows: Sequence[int]) -> list[list[int]]:
     """The rows in their order, those that follow each other and answer the same prompt together."""
-    numbers = prompts_B.tolist()
+    numbers = prompts_B.cpu().tolist()
     return [list(group) for _, group in groupby(rows, key=lambda row: numbers[row])]
 
 
