@@ -16,12 +16,11 @@ from preceptor.training.shared_prompts import runs
 
 
 @pytest.fixture
-def run(toy: Any, tmp_path: Path) -> Callable[..., Path]:
-    """run(out, **keys of the table): two iterations on the toy world."""
+def run(run_ppo: Callable[..., Any], tmp_path: Path) -> Callable[..., Path]:
+    """run(out, **keys of the table): two iterations on the toy world; the directory that they are written to."""
 
     def call(out: str, **keys: Any) -> Path:
-        config = PPOConfig(**toy.tables["ppo"] | {"episodes": 64, "snapshots": 1, "snapshot_prompts": 8} | keys)
-        ppo(config, **toy.ppo_inputs, out=tmp_path / out, seed=0, progress=toy.progress)
+        run_ppo(out, **keys)
         return tmp_path / out
 
     return call

@@ -70,7 +70,9 @@ def targeted(config: TransformerConfig, targets: tuple[str, ...]) -> list[str]:
         fitting = {name for name in layers if target == ALL_LINEAR or f".{name}".endswith(f".{target}")}
         if not fitting:
             known = ", ".join(dict.fromkeys(name.rpartition(".")[2] for name in layers))
-            raise InputError(f"lora.targets names {target}, which no layer is called; there are {known}, {ALL_LINEAR}")
+            raise InputError(
+                f"lora.targets names {target}, no linear layer of a block; there are {known}, {ALL_LINEAR}"
+            )
         chosen |= fitting
     return [name for name in layers if name in chosen]
 
