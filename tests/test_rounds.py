@@ -32,8 +32,7 @@ from preceptor.rounds.intake import Offered, Taken, take_in
 from preceptor.rounds.known import shares_of
 from preceptor.run import run
 from preceptor.verbs import STAGES, stage_function
-
-from .test_run import QUIET, Fakes, killed_again_and_again, results
+from tests.fakes import QUIET, Fakes, killed_again_and_again, results
 
 LONG = "Please tell me in one short sentence and without any further words what the name of the town there is:"
 
