@@ -21,7 +21,7 @@ from preceptor.feedback.schema import Ranking, Response
 from preceptor.files import write_json, write_jsonl
 from preceptor.models.heads import ScalarModel
 from preceptor.models.transformer import Transformer
-from preceptor.text.conversation import Message
+from preceptor.text.conversation import Message, render
 from preceptor.text.tokenizer import Tokenizer
 
 
@@ -176,6 +176,29 @@ def test_accuracy_on_given_rankings_beside_the_rules_and_by_source(
     }
     assert "labeler_agreement" not in found["sources"]["forum"]
     assert on_rankings(model, tiny_tokenizer, [], **arguments) == {}
+
+
+def test_responses_are_scored_as_if_each_were_alone(
+    tiny_scalar: Callable[..., ScalarModel], tiny_tokenizer: Tokenizer
+) -> None:
+    """Whoever ranked them, in whatever order, and however often a text comes."""
+    model = tiny_scalar(max_position_embeddings=64).eval()
+    texts, ask = ["no", "not at all", "no", "never", "not"], [Message(role="user", content="May I?")]
+    alone = {}
+    for text in texts:
+        whole = render(tiny_tokenizer, [*ask, Message(role="assistant", content=text)])
+        with torch.no_grad():
+            alone[text] = float(model(torch.tensor([whole.ids]))[0, -1])
+    best_first = sorted(set(texts), key=lambda text: -alone[text])
+
+    def ranking(prompt: str, order: list[str]) -> Ranking:
+        ranks = [best_first.index(text) + 1 for text in order]
+        return Ranking(prompt_id=prompt, messages=ask, responses=[Response(text=text) for text in order], ranks=ranks)
+
+    rankings = [ranking("x", texts), ranking("x", texts[::-1]), ranking("y", texts[1:4])]
+    found = on_rankings(model, tiny_tokenizer, rankings, trained=[], seed=0, resamples=10)
+    assert found["heldout_accuracy"] == 1.0
+    assert found["details"]["heldout_accuracy"]["pairs"] == 9 + 9 + 3
 
 
 def test_the_words_of_a_source_are_weighed_by_its_own_rankings(

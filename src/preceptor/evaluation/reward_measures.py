@@ -5,6 +5,7 @@ training rankings of the same source. Beside these the agreement of the labelers
 """
 
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 from preceptor.atlas.raters import SimulatedLabeler, labelers
@@ -25,6 +26,7 @@ from preceptor.keyed import numpy_rng
 from preceptor.models.heads import ScalarModel
 from preceptor.text.conversation import render_replies
 from preceptor.text.tokenizer import Tokenizer
+from preceptor.training.scoring import grouped_scores
 
 Scores = Sequence[Sequence[float]]  # one list a ranking, one score a response
 
@@ -83,11 +85,12 @@ def on_rankings(
     ``trained`` are rankings that were learnt from; the word baseline is fitted to them, and they tell, with the
     others, how far labelers agree. Without a strict comparison nothing is known, and the result is empty.
     """
-    answers = [_answers(tokenizer, one, model.trunk.context) for one in rankings]
-    # What several labelers ranked is scored once.
-    distinct = {tuple(answer.ids): answer for group in answers for answer in group}
-    score_of = dict(zip(distinct, reward_scores(model, list(distinct.values())), strict=True))
-    scores = [[score_of[tuple(answer.ids)] for answer in group] for group in answers]
+    read = [_read(tokenizer, one, model.trunk.context) for one in rankings]
+    # What several labelers ranked is scored once, and the prompt once for all of its responses.
+    distinct = list(dict.fromkeys(tuple(sorted(set(group))) for group in read))
+    flat = grouped_scores(model, distinct, tokenizer.pad_id).tolist()
+    score_of = dict(zip(chain.from_iterable(distinct), flat, strict=True))
+    scores = [[score_of[ids] for ids in group] for group in read]
     lengths = [[float(len(response.text.split())) for response in one.responses] for one in rankings]
     words = _word_scores(rankings, trained)
 
@@ -183,11 +186,10 @@ def _rank(labeler: SimulatedLabeler, gold: GoldJudge, question: Question, texts:
     )
 
 
-def _answers(tokenizer: Tokenizer, ranking: Ranking, context: int) -> list[Answer]:
-    """The responses of a ranking as the reward model reads them: one rendered whole, end token included."""
+def _read(tokenizer: Tokenizer, ranking: Ranking, context: int) -> list[tuple[int, ...]]:
+    """The responses of a ranking with their prompt as the reward model reads them: rendered whole, with its end."""
     texts = [response.text for response in ranking.responses]
-    rendered = render_replies(tokenizer, ranking.messages, texts, context)
-    return [Answer(text, [], one.ids, True) for text, one in zip(texts, rendered, strict=True)]
+    return [tuple(one.ids) for one in render_replies(tokenizer, ranking.messages, texts, context)]
 
 
 def _nested(flat: Sequence[float], groups: Sequence[Sequence[Answer]]) -> list[list[float]]:
