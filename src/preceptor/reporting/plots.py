@@ -264,4 +264,14 @@ def _path(axes: Axes, one: Series, kept: float | None) -> None:
     nearest = int(np.argmin(np.abs(np.asarray(one.x, float) - kept)))
     point = (one.x[nearest], one.y[nearest])
     axes.plot(*point, "o", color=INK, markerfacecolor="none", markersize=9, markeredgewidth=1.4)
-    axes.annotate("kept", point, textcoords="offset points", xytext=(7, -10), fontsize=7.5, color=INK)
+    if not axes.texts:  # of two ways in one panel, the second would write over the first
+        axes.annotate(
+            "kept",
+            (kept, 0),
+            (-3, 3),
+            xycoords=axes.get_xaxis_transform(),  # along the line, just above the axis
+            textcoords="offset points",
+            ha="right",
+            fontsize=7.5,
+            color=INK,
+        )
