@@ -37,7 +37,7 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     if request.param == "sqlite":
         yield f"sqlite:///{tmp_path / 'store.db'}"
         return
-    if POSTGRESQL not in os.environ:
+    if not os.environ.get(POSTGRESQL):
         pytest.skip(f"{POSTGRESQL} names no server")
     server = database_url(os.environ[POSTGRESQL])
     name = f"preceptor_test_{secrets.token_hex(6)}"
