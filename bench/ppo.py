@@ -44,7 +44,8 @@ from preceptor.stages.ppo_learner import Learner  # noqa: E402
 from preceptor.stages.ppo_models import Models  # noqa: E402
 from preceptor.training.rollout import collect  # noqa: E402
 
-NO_END = SimpleNamespace(pad_id=0, eos_ids=())  # stands for a tokenizer: no token ends a response
+# Stands for a tokenizer: no token ends a response; the reward model reads each with token 1 as its end.
+NO_END = SimpleNamespace(pad_id=0, eos_ids=(), eos_id=1)
 
 
 def full_models(directory: Path) -> Models:
